@@ -1,0 +1,414 @@
+"""A token store in an SQLite file, for one machine with any number of threads and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
+
+if __package__:
+    from . import token_row
+else:  # copied beside a script, as a file of its own
+    import token_row  # type: ignore[no-redef,import-not-found]
+
+Store = TypeVar("Store", bound="CustomStoreSQLite")
+
+BUSY_TIMEOUT_S = 30.0
+"""How long a call waits for another process to end its write, in seconds."""
+
+# Beside the ten columns, two small tables remember what these cannot say: in which order rows were
+# saved (rule 2), and which numbers were ever ids (rule 11). An INTEGER PRIMARY KEY that is not
+# given becomes one more than the largest there is.
+SCHEMA = {
+    "oauthtoken": "CREATE TABLE IF NOT EXISTS oauthtoken"
+    f" (id TEXT NOT NULL PRIMARY KEY, {' TEXT, '.join(token_row.COLUMNS[1:])} TEXT)",
+    **{
+        f"oauthtoken_{column}": f"CREATE INDEX IF NOT EXISTS oauthtoken_{column}"
+        f" ON oauthtoken ({column})"
+        for column in token_row.KEY_COLUMNS
+        if column != "id"
+    },
+    "oauthtoken_saves": "CREATE TABLE IF NOT EXISTS oauthtoken_saves"
+    " (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
+    "oauthtoken_ids": "CREATE TABLE IF NOT EXISTS oauthtoken_ids (number INTEGER PRIMARY KEY)",
+}
+# A database that the post's class made brings rows, but no record of their ids.
+RECORD_IDS = (
+    "INSERT OR IGNORE INTO oauthtoken_ids SELECT CAST(id AS INTEGER) FROM oauthtoken"
+    " WHERE id NOT GLOB '*[^0-9]*' AND length(id) BETWEEN 1 AND 9"
+)
+
+NAMES = ", ".join(token_row.COLUMNS)
+SELECT = f"SELECT {NAMES} FROM oauthtoken"
+SELECT_BY = {column: f"{SELECT} WHERE {column} = ?" for column in token_row.KEY_COLUMNS}
+SAVED_LAST_FIRST = (
+    " ORDER BY (SELECT number FROM oauthtoken_saves AS saves WHERE saves.id = oauthtoken.id) DESC,"
+    " rowid DESC"
+)
+INSERT = f"INSERT INTO oauthtoken ({NAMES}) VALUES ({', '.join('?' * len(token_row.COLUMNS))})"
+UPDATE = f"UPDATE oauthtoken SET {' = ?, '.join(token_row.COLUMNS)} = ? WHERE id = ?"
+
+WHAT_TO_DO = {
+    "locked": "another program keeps writing to it: end that program, then try again",
+    "unable to open": "see that it is a file, that its folder exists and that you may write there",
+    "readonly": "see that you may write to the file and to its folder",
+    "not a database": "the file holds something else and was left as it is: give another path",
+    "full": "the disk is full: nothing of this call was saved, free some space and try again",
+    "no such column": "its table oauthtoken was made by another program: give another path",
+}
+
+
+class CustomStoreSQLite(TokenStore):
+    """Keeps tokens in table ``oauthtoken`` of an SQLite database.
+
+    It survives a crash, and threads and processes may share it. A database that the post's own
+    class made is opened with its rows. Each thread has a connection of its own; ``close()``, or
+    leaving a ``with`` block, ends them all.
+
+    :param path: the database file, ``zohooauth.db`` in the working directory unless told. It is
+        made if it is not there, readable by its owner alone (rule 23). As in ``sqlite3``,
+        ``":memory:"`` means no file: the tokens are gone with the store.
+    :raises SDKException: code ``TOKEN_STORE``, when the file cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = "zohooauth.db") -> None:
+        self._in_memory = os.fspath(path) == ":memory:"
+        self.path = Path(path) if self._in_memory else Path(path).expanduser().absolute()
+        self._connections: dict[int, _Connection] = {}
+        self._closed = False
+        with _forking:
+            _open_stores.add(self)
+        connection = self._own_connection()
+        with connection.lock:
+            try:
+                connection.database = self._open(wait_s=0.0)
+            except (sqlite3.Error, OSError, ValueError) as error:
+                # Where another process writes just now, the first call opens it, and waits.
+                if not _is_locked(error):
+                    failure = self._failure("open the store", error)
+                    raise failure from failure.cause
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    # -- find ----------------------------------------------------------------------------------
+
+    def find_token(self, token: OAuthToken) -> OAuthToken | None:
+        """Complete a token from the row that it means (rules 1 to 8).
+
+        The SDK calls this before every API call.
+
+        :param token: an ``OAuthToken`` that names an id, a user, an access token, or a client with
+            a grant or refresh token.
+        :returns: the same object with its empty fields filled, or None when no row is meant.
+        :raises SDKException: code ``TOKEN_STORE``, when the database fails.
+        """
+        wanted = token_row.row_of(token)
+        with self._connection("find a token") as database:
+            row = token_row.find_row(wanted, database.rows_with)
+        return None if row is None else token_row.complete(token, row)
+
+    def find_token_by_id(self, id: str) -> OAuthToken | None:
+        """Return the token of a row as a fresh, complete ``OAuthToken`` (rule 17).
+
+        :param id: the id of the row, as ``save_token`` set it on the token.
+        :returns: the token, or None when no row has this id.
+        :raises SDKException: code ``TOKEN_STORE``, when the database fails.
+        """
+        with self._connection("find a token by its id") as database:
+            rows = database.rows_with("id", id)
+        return token_row.token_of(rows[0]) if rows else None
+
+    # -- save ----------------------------------------------------------------------------------
+
+    def save_token(self, token: OAuthToken) -> None:
+        """Insert a token, or update the row that it means, in one transaction (rules 10 to 15).
+
+        The SDK calls this whenever Zoho has answered with a new access token.
+
+        :param token: an ``OAuthToken`` with a grant, refresh or access token. Fields that it leaves
+            empty keep what the row holds. The id of its row is set on it where it has none.
+        :raises SDKException: code ``TOKEN_STORE``, when it is no ``OAuthToken``, holds no token, or
+            the database fails; then nothing of it is saved.
+        """
+        row = token_row.row_to_save(token)
+        with self._connection("save a token") as database:
+            database.execute("BEGIN IMMEDIATE")
+            stored = token_row.find_row(row, database.rows_with)
+            if stored is None:
+                former_id, id = None, row[token_row.ID] or database.new_id()
+                database.execute(INSERT, (id, *row[1:]))
+            else:
+                former_id, id = stored[token_row.ID], row[token_row.ID] or stored[token_row.ID]
+                database.execute(UPDATE, (id, *token_row.updated(stored, row)[1:], former_id))
+            database.record_save(id, former_id)
+            database.execute("COMMIT")
+        token.set_id(id)
+
+    # -- delete --------------------------------------------------------------------------------
+
+    def delete_token(self, id: str) -> None:
+        """Delete one row (rule 18).
+
+        :param id: the id of the row.
+        :raises SDKException: code ``TOKEN_STORE``, when no row has this id or the database fails.
+        """
+        with self._connection("delete a token") as database:
+            database.execute("BEGIN IMMEDIATE")
+            deleted = database.execute("DELETE FROM oauthtoken WHERE id = ?", (id,)).rowcount
+            database.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (id,))
+            database.execute("COMMIT")
+        if not deleted:
+            raise token_row.unknown_id()
+
+    def delete_tokens(self) -> None:
+        """Delete every row; their ids are not used again (rules 11 and 19).
+
+        :raises SDKException: code ``TOKEN_STORE``, when the database fails.
+        """
+        with self._connection("delete all tokens") as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("DELETE FROM oauthtoken")
+            database.execute("DELETE FROM oauthtoken_saves")
+            database.execute("COMMIT")
+
+    # -- list ----------------------------------------------------------------------------------
+
+    def get_tokens(self) -> list[OAuthToken]:
+        """Return all tokens as fresh ``OAuthToken`` objects, oldest row first (rule 16).
+
+        :raises SDKException: code ``TOKEN_STORE``, when the database fails.
+        """
+        with self._connection("list the tokens") as database:
+            rows = database.execute(f"{SELECT} ORDER BY rowid").fetchall()
+        return [token_row.token_of(row) for row in rows]
+
+    # -- open and close ------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections of all threads; the store cannot be used after (rule 24)."""
+        self._closed = True
+        for connection in list(self._connections.values()):
+            with connection.lock:
+                connection.close()
+
+    def __enter__(self: Store) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _connection(self, doing: str) -> _Use:
+        return _Use(self, self._own_connection(), doing)
+
+    def _own_connection(self) -> _Connection:
+        # A database in memory is its connection, so all threads take turns at one. A thread that
+        # has ended leaves its number, and so its connection, to a later one.
+        thread = 0 if self._in_memory else threading.get_ident()
+        return self._connections.get(thread) or self._connections.setdefault(thread, _Connection())
+
+    def _open(self, wait_s: float = BUSY_TIMEOUT_S) -> Database:
+        if self._closed:
+            raise ValueError("this store is closed, make a new one")
+        if not self._in_memory:
+            _create_for_owner_alone(self.path)
+        database = _connect(str(self.path), wait_s)
+        try:
+            _set_up(database, time.monotonic() + wait_s)
+        except BaseException:
+            database.close()
+            raise
+        database.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+        return database
+
+    def _failure(self, doing: str, error: BaseException) -> SDKException:
+        if isinstance(error, UnicodeEncodeError):
+            # The original quotes the whole value, which may be a secret.
+            error = ValueError("a value holds half of a surrogate pair, which is no Unicode text")
+        hint = WHAT_TO_DO["unable to open"] if isinstance(error, OSError) else None
+        if isinstance(error, sqlite3.Error):
+            hint = next((todo for sign, todo in WHAT_TO_DO.items() if sign in str(error)), None)
+        return token_row.store_error(
+            f"cannot {doing} in {self.path}{f' ({hint})' if hint else ''}: ", cause=error
+        )
+
+
+class Database(sqlite3.Connection):
+    """A connection that knows the statements which more than one method of a store needs."""
+
+    def rows_with(self, column: str, value: str) -> list[token_row.Row]:
+        """Return the rows in which a key column holds a value, the one saved last first.
+
+        :param column: one of ``KEY_COLUMNS``.
+        :param value: what it holds, to the letter.
+        """
+        rows = self.execute(SELECT_BY[column], (value,)).fetchall()
+        if len(rows) > 1:
+            rows = self.execute(SELECT_BY[column] + SAVED_LAST_FIRST, (value,)).fetchall()
+        return rows
+
+    def new_id(self) -> str:
+        """Return an id that was never used before (rule 11)."""
+        while True:
+            number = self.execute("INSERT INTO oauthtoken_ids DEFAULT VALUES").lastrowid
+            if not self.rows_with("id", str(number)):
+                return str(number)
+
+    def record_save(self, id: str, former_id: str | None) -> None:
+        """Note that the row of this id was saved last, and that its id is in use for ever.
+
+        :param id: the row's id.
+        :param former_id: the id that it had before this save; None for a new row.
+        """
+        self.execute("DELETE FROM oauthtoken_saves WHERE id IN (?, ?)", (id, former_id))
+        self.execute("INSERT INTO oauthtoken_saves (id) VALUES (?)", (id,))
+        number = token_row.number_of(id)
+        if number is not None and id != former_id:
+            self.execute("INSERT OR IGNORE INTO oauthtoken_ids VALUES (?)", (number,))
+
+
+class _Connection:
+    """A thread's connection, and the lock that says that it is in use."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.database: Database | None = None
+
+    def close(self) -> None:
+        if self.database is not None:
+            self.database.close()
+            self.database = None
+
+
+class _Use:
+    """One use of a connection: opens it where need be, and tells its errors as SDKException."""
+
+    __slots__ = ("connection", "doing", "store")
+
+    def __init__(self, store: CustomStoreSQLite, connection: _Connection, doing: str) -> None:
+        self.store = store
+        self.connection = connection
+        self.doing = doing
+
+    def __enter__(self) -> Database:
+        self.connection.lock.acquire()
+        if self.connection.database is not None:
+            return self.connection.database
+        try:
+            self.connection.database = self.store._open()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self.connection.database
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        database = self.connection.database
+        try:
+            if error is not None and database is not None and database.in_transaction:
+                database.execute("ROLLBACK")
+        finally:
+            self.connection.lock.release()
+        if isinstance(error, (sqlite3.Error, OSError, ValueError)):
+            failure = self.store._failure(self.doing, error)
+            raise failure from failure.cause
+
+
+def _connect(path: str, wait_s: float) -> Database:
+    # Transactions are begun by hand: isolation_level=None. A connection changes its thread only
+    # when the one before has ended, and at a fork or close() under its lock.
+    return sqlite3.connect(
+        path, timeout=wait_s, isolation_level=None, check_same_thread=False, factory=Database
+    )
+
+
+def _set_up(database: Database, deadline_s: float) -> None:
+    """Choose how the file is written and see that the tables are there.
+
+    :param deadline_s: until when to try where others write, on the clock of ``time.monotonic``.
+    """
+    while True:
+        try:
+            # WAL: readers and the writer do not wait for each other. FULL: COMMIT returns when
+            # the disk has it (rule 15). https://www.sqlite.org/pragma.html#pragma_synchronous
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            _create_tables(database)
+            return
+        except sqlite3.OperationalError as error:
+            # Turning WAL on fails at once, without the busy timeout, where two do it together.
+            if not _is_locked(error) or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(0.01)
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def _create_tables(database: Database) -> None:
+    names = f"SELECT count(*) FROM sqlite_master WHERE name IN ({', '.join('?' * len(SCHEMA))})"
+    if database.execute(names, tuple(SCHEMA)).fetchone() == (len(SCHEMA),):
+        return
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.values():
+            database.execute(statement)
+        database.execute(RECORD_IDS)
+
+
+_creating = threading.Lock()
+
+
+def _create_for_owner_alone(path: Path) -> None:
+    # SQLite itself would make the file readable by all. The lock: closing a file ends the locks
+    # that this process has on it through SQLite, so nobody may open it in between.
+    # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+    with _creating, contextlib.suppress(FileExistsError):
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+# SQLite forbids to carry an open connection over a fork, so all are closed before it; parent and
+# child open their own at the next call. A database in memory stays, and each side has its copy.
+# https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_file_across_a_fork_
+_open_stores: weakref.WeakSet[CustomStoreSQLite] = weakref.WeakSet()
+_forking = threading.Lock()
+_held: list[threading.Lock] = []
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    for store in list(_open_stores):
+        for connection in list(store._connections.values()):
+            connection.lock.acquire()
+            _held.append(connection.lock)
+            if not store._in_memory:
+                connection.close()
+    _creating.acquire()
+    _held.append(_creating)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )
