@@ -1,0 +1,96 @@
+"""Run every lesson from top to bottom and save it the same way each time.
+
+What would differ from run to run, or from machine to machine, is dropped or made fixed, so that a
+second run changes no byte and a diff shows only what a lesson really says anew.
+"""
+
+import re
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def normalise(notebook: nbformat.NotebookNode) -> str:
+    """Return the notebook's text as it is committed; the notebook itself is changed, too."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # when each cell ran
+        if cell.cell_type == "code":
+            cell.outputs = [
+                nbformat.from_dict(with_fixed_ports(output)) for output in merged(cell.outputs)
+            ]
+            for number, output in enumerate(cell.outputs):
+                view = output.get("data", {}).get(WIDGET_VIEW)
+                if view:
+                    view.model_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{cell.id} {number}").hex
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def merged(outputs: list[Any]) -> list[Any]:
+    """Join what was printed in pieces: where a stream is cut depends on timing alone."""
+    result: list[Any] = []
+    for output in outputs:
+        last = result[-1] if result else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            last["text"] += output["text"]
+        else:
+            result.append(output)
+    return result
+
+
+def with_fixed_ports(value: Any) -> Any:
+    """Replace the free port that a local server was given, in every text within an output."""
+    if isinstance(value, str):
+        return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", value)
+    if isinstance(value, list):
+        return [with_fixed_ports(item) for item in value]
+    if isinstance(value, dict):
+        return {key: with_fixed_ports(item) for key, item in value.items()}
+    return value
+
+
+def run(path: Path) -> None:
+    """Run a notebook with its own folder as the working directory, and save it.
+
+    :raises CellExecutionError: a cell raised and is not tagged ``raises-exception``; nothing is
+        saved then.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        store_widget_state=False,  # it would hold what was typed into the forms
+        extra_arguments=["--log-level=ERROR"],  # ipykernel warns of local sockets each time
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    path.write_text(normalise(notebook), encoding="utf-8")
+
+
+def main() -> int:
+    """Run them all, and report each that fails."""
+    failed = 0
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        try:
+            run(path)
+            print(f"{path.name}: run and saved")
+        except CellExecutionError as error:  # its text holds the cell's source and the traceback
+            failed += 1
+            print(f"{path.name}: NOT saved, a cell raised\n{error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

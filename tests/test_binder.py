@@ -1,0 +1,63 @@
+"""The conda environment, here and on Binder, holds what the package asks for."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wanted():
+    """What pyproject.toml asks for, the lessons' extra too: bounds by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = project["dependencies"] + project["optional-dependencies"]["notebooks"]
+    return {item.name: item.specifier for item in map(Requirement, texts)}
+
+
+def offered():
+    """What environment.yml installs, from conda-forge and with pip: bounds by name."""
+    texts = []
+    for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
+        texts += entry["pip"] if isinstance(entry, dict) else [entry]
+    pins = [Requirement(re.sub(r"^python=", "python==", text)) for text in texts]
+    # conda-forge splits matplotlib: `-base` is the one without desktop windows.
+    return {pin.name.removesuffix("-base"): pin.specifier for pin in pins}
+
+
+def test_the_two_environment_files_are_the_same():
+    here, there = ROOT / "environment.yml", ROOT / "binder" / "environment.yml"
+    assert here.read_bytes() == there.read_bytes()
+    assert not there.is_symlink()
+
+
+def test_it_installs_what_the_package_asks_for_within_the_same_bounds():
+    there = offered()
+    assert {name: there.get(name) for name in wanted()} == wanted()
+
+
+def test_it_installs_nothing_else():
+    assert set(offered()) - set(wanted()) == {"python", "pip"}
+
+
+def test_it_does_not_install_this_folder():
+    # In binder/, a path means that folder, and Binder could no longer reuse the image's layer.
+    assert not re.search(
+        r"^\s*-\s*(-e\b|--editable|\.)", (ROOT / "environment.yml").read_text(), re.M
+    )
+
+
+def test_the_package_is_installed_once_the_environment_is_made():
+    post_build = ROOT / "binder" / "postBuild"
+    lines = post_build.read_text().splitlines()
+    assert lines[0].startswith("#!")
+    assert lines.index("set -e") < lines.index("pip install --no-deps .")
+    assert os.access(post_build, os.X_OK)

@@ -1,0 +1,62 @@
+"""Nothing in the repository looks like a real Zoho token, client id or client secret."""
+
+import random
+import re
+import string
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No `\b` at either end: in a notebook's JSON a value may stand right after the `n` of a `\n`.
+REAL = {
+    "a token": rb"1000\.[0-9a-fA-F]{32}\.[0-9a-fA-F]{32}(?![0-9a-fA-F])",
+    "a client id": rb"1000\.(?!\w*PRACTICE)[0-9A-Z]{30}(?![0-9A-Z])",
+    "a client secret": rb"(?<![0-9a-fA-F])[0-9a-fA-F]{42}(?![0-9a-fA-F])",
+}
+
+
+def looks_real(content):
+    return [what for what, pattern in REAL.items() if re.search(pattern, content)]
+
+
+def test_no_file_holds_what_looks_like_a_real_secret():
+    # Files not yet added count too, to be told before they are committed; databases and pictures
+    # are read as bytes.
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    files = {name: ROOT / name for name in listed.split("\0") if (ROOT / name).is_file()}
+    assert "tests/test_secrets.py" in files
+    found = {name: looks_real(path.read_bytes()) for name, path in files.items()}
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+def made_up(alphabet, length):
+    return "".join(random.choices(alphabet, k=length))
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (f"1000.{made_up('0123456789abcdef', 32)}.{made_up('0123456789abcdef', 32)}", "a token"),
+        (f"1000.{made_up(string.ascii_uppercase + string.digits, 30)}", "a client id"),
+        (made_up("0123456789abcdef", 42), "a client secret"),
+    ],
+    ids=["token", "client id", "client secret"],
+)
+@pytest.mark.parametrize("around", ['"{}"', "\\n{}\\n", "client_id={}&", " {}."])
+def test_what_looks_real_is_found(value, what, around):
+    assert looks_real(around.format(value).encode()) == [what]
+
+
+@pytest.mark.parametrize(
+    "value", ["1000.PRACTICE" + "A" * 22, "1000.practice" + "a" * 24 + "." + "a" * 32, "a" * 40]
+)
+def test_what_is_for_practice_is_left_alone(value):
+    assert looks_real(value.encode()) == []
