@@ -1,0 +1,37 @@
+"""What the lessons show: forms, the token table, the trace with its picture, exercise checks."""
+
+from .checks import (
+    TODO,
+    check_found,
+    check_lasting_token,
+    check_one_refresh,
+    check_saved_once,
+    check_two_users,
+    health_check,
+)
+from .explain import explain
+from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
+from .table import fingerprint, token_table
+from .trace import Diagram, Step, Trace, trace
+
+__all__ = [
+    "TODO",
+    "Diagram",
+    "FindForm",
+    "InitializeForm",
+    "RefreshForm",
+    "SaveForm",
+    "Step",
+    "Trace",
+    "check_found",
+    "check_lasting_token",
+    "check_one_refresh",
+    "check_saved_once",
+    "check_two_users",
+    "explain",
+    "fingerprint",
+    "health_check",
+    "practice_token",
+    "token_table",
+    "trace",
+]

@@ -1,0 +1,212 @@
+"""The automatic checks of the exercises, and the health check of the first lesson.
+
+A check never raises: it says what is missing, then what is wrong, then that the exercise is done.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import pandas as pd
+import requests
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+
+from .. import CustomStoreInMemory
+from ..practice import PracticeZoho
+from .explain import explain
+from .trace import Trace
+
+
+class Todo:
+    """Stands where the learner's answer goes."""
+
+    def __repr__(self) -> str:
+        return "TODO"
+
+
+TODO = Todo()
+"""Replace it with your answer."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says: ``state`` is "not yet", "wrong" or "done"."""
+
+    state: str
+    text: str
+
+    def __repr__(self) -> str:
+        sign = {"not yet": "○ Not yet", "wrong": "✖ Not quite", "done": "✔ Done"}[self.state]
+        return f"{sign}: {self.text}"
+
+
+class _NotYet(Exception):
+    pass
+
+
+class _Wrong(Exception):
+    pass
+
+
+def _check(judge: Callable[..., str]) -> Callable[..., Verdict]:
+    @functools.wraps(judge)
+    def judged(*arguments: object) -> Verdict:
+        try:
+            return Verdict("done", judge(*arguments))
+        except _NotYet as reason:
+            return Verdict("not yet", str(reason))
+        except _Wrong as reason:
+            return Verdict("wrong", str(reason))
+        except Exception as error:
+            return Verdict("wrong", explain(error))
+
+    return judged
+
+
+@_check
+def check_lasting_token(answer: object) -> str:
+    """Check lesson 00: which of the three tokens lasts until it is revoked.
+
+    :param answer: its name, such as "grant token".
+    """
+    if answer is TODO:
+        raise _NotYet('replace TODO with "grant token", "access token" or "refresh token".')
+    word = str(answer).lower().replace("_", " ").removesuffix("token").strip()
+    if word == "refresh":
+        return "the refresh token lasts until somebody revokes it, so it is the one to guard."
+    if word in ("grant", "access"):
+        raise _Wrong(f"the {word} token ends by itself; read the table of the three tokens again.")
+    raise _Wrong('the answer is one of "grant token", "access token" and "refresh token".')
+
+
+@_check
+def check_two_users(store: TokenStore) -> str:
+    """Check lesson 01: the store holds a token for each of two users.
+
+    :param store: the lesson's store.
+    """
+    names = [token.get_user_signature() for token in store.get_tokens()]
+    named = {user.get_name() for user in names if user is not None}
+    if not named:
+        raise _NotYet("the store is empty; run the cells above first.")
+    if len(named) == 1:
+        raise _NotYet("the store holds the token of one user; initialise the SDK for another one.")
+    return f"the store holds tokens of {len(named)} users, a row each."
+
+
+@_check
+def check_saved_once(store: TokenStore) -> str:
+    """Check lesson 02: grace@example.com has one row, with a refresh and an access token.
+
+    :param store: the lesson's store.
+    """
+    name = "grace@example.com:6001"
+    rows = [
+        token
+        for token in store.get_tokens()
+        if token.get_user_signature() and token.get_user_signature().get_name() == name
+    ]
+    if not rows:
+        raise _NotYet(f"the store has no row of {name}; save a refresh token for this user.")
+    if len(rows) > 1:
+        raise _Wrong(f"{name} has {len(rows)} rows; use one client id for both saves.")
+    if not rows[0].get_refresh_token():
+        raise _Wrong("the row has no refresh token; save one for the same user name.")
+    if not rows[0].get_access_token():
+        raise _NotYet("now save an access token alone for the same user; the row is completed.")
+    return "two saves, one row: the access token came in and the refresh token stayed."
+
+
+@_check
+def check_found(answer: object, store: TokenStore) -> str:
+    """Check lesson 03: the answer is the token of the user that was saved last.
+
+    :param answer: what the learner's look-up gave.
+    :param store: the lesson's store.
+    """
+    if answer is TODO:
+        raise _NotYet("replace TODO with what find_token gives for the last row's access token.")
+    if answer is None:
+        raise _Wrong("None means that no row was meant; pass the access token and no client id.")
+    if not isinstance(answer, OAuthToken):
+        raise _Wrong(
+            f"this is a {type(answer).__name__}; store.find_token(...) gives an OAuthToken."
+        )
+    last = store.get_tokens()[-1]
+    if answer.get_id() != last.get_id():
+        raise _Wrong(f"this is row {answer.get_id()}; the last row is {last.get_id()}.")
+    if answer.get_refresh_token() != last.get_refresh_token():
+        raise _Wrong("this token is not completed by the store; use what find_token returns.")
+    return "an access token alone was enough to get the whole row back."
+
+
+@_check
+def check_one_refresh(steps: object) -> str:
+    """Check lesson 04: in the traced block, two API calls needed one refresh.
+
+    :param steps: the trace of the learner's block.
+    """
+    if steps is TODO:
+        raise _NotYet("replace TODO by a block: with trace(store) as my_steps: and two API calls.")
+    if not isinstance(steps, Trace):
+        raise _Wrong("this is no trace; give the name that stands behind `as`.")
+    calls = [step.call for step in steps.steps if step.whom == "Zoho"]
+    refreshes = calls.count("POST /oauth/v2/token")
+    reads = sum(call.endswith("/Leads") for call in calls)
+    if reads < 2:
+        raise _NotYet(f"the block reads the leads {reads} times; call read_leads() twice in it.")
+    if refreshes == 0:
+        raise _Wrong("nothing was refreshed; mark the token as expired before the first call.")
+    if refreshes > 1:
+        raise _Wrong(f"{refreshes} refreshes; mark the token as expired once, before both calls.")
+    return "two API calls, one refresh: the store gave the new access token to the second call."
+
+
+def health_check() -> pd.DataFrame:
+    """Try what the lessons need, and return a table that says what works and what to do."""
+    rows = {name: _tried(trial) for name, trial in _TRIALS.items()}
+    return pd.DataFrame({"result": rows}, dtype=object)
+
+
+def _tried(trial: Callable[[], None]) -> str:
+    try:
+        trial()
+    except Exception as error:
+        return f"✖ {explain(error)}"
+    return "✔ works"
+
+
+def _widgets() -> None:
+    if find_spec("ipywidgets") is None or find_spec("jupyterlab_widgets") is None:
+        raise RuntimeError("ipywidgets is missing: pip install 'kaizen_store[notebooks]'")
+
+
+def _sqlite() -> None:
+    if sqlite3.sqlite_version_info < (3, 7):
+        raise RuntimeError("this SQLite has no write-ahead log: use a newer Python.")
+
+
+def _store() -> None:
+    with CustomStoreInMemory() as store:
+        store.save_token(OAuthToken(user_signature=UserSignature("me"), access_token="practice"))
+        if store.find_token(OAuthToken(user_signature=UserSignature("me"))) is None:
+            raise RuntimeError("a saved token was not found: please report this.")
+
+
+def _practice_zoho() -> None:
+    with PracticeZoho() as zoho:
+        requests.get(f"{zoho.url}/practice", timeout=10).raise_for_status()
+
+
+_TRIALS: dict[str, Callable[[], None]] = {
+    "SQLite": _sqlite,
+    "a token store": _store,
+    "Practice Zoho on this machine": _practice_zoho,
+    "forms": _widgets,
+}

@@ -1,0 +1,288 @@
+"""The one base of all forms: fields, a button, a status line, the table, the trace and the code."""
+
+from __future__ import annotations
+
+import html
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedTooLong
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import ipywidgets as widgets
+import pandas as pd
+import requests
+from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+
+from .explain import explain
+from .table import full_html, token_table
+from .trace import Trace, trace
+
+ANSWER_WITHIN_S = 10.0
+"""How long a form waits for a server, in seconds; the SDK itself would wait for ever."""
+
+# JupyterLab's own colours, so that light and dark themes both read well.
+STYLE = """<style>
+.kaizen-form {border: 1px solid var(--jp-border-color1, #999); border-radius: 6px;
+  padding: 12px 16px; max-width: 1200px; color: var(--jp-ui-font-color1, inherit)}
+.kaizen-form h4 {margin: 0 0 4px; font-size: 1.1em}
+.kaizen-field {flex-direction: column; align-items: stretch; height: auto !important;
+  overflow: visible !important; margin: 0 !important}
+.kaizen-field > label.widget-label {text-align: left; font-weight: 600; width: auto !important;
+  color: var(--jp-ui-font-color1, inherit)}
+.kaizen-field > input, .kaizen-field > select {flex: 0 0 auto !important; height: 30px !important;
+  width: 100%; box-sizing: border-box}
+.kaizen-hint {margin-left: -2px; font-size: 0.85em; line-height: 1.35;
+  color: var(--jp-ui-font-color1, inherit)}
+.kaizen-status {border-left: 4px solid; padding: 4px 10px; margin: 8px 0; line-height: 1.5}
+.kaizen-good {border-color: var(--jp-success-color1, #2e7d32)}
+.kaizen-bad {border-color: var(--jp-error-color1, #c62828);
+  color: var(--jp-error-color1, #c62828); font-weight: 600}
+.kaizen-scroll {overflow-x: auto; max-width: 100%}
+.kaizen-form table {border-collapse: collapse; font-size: 0.9em; line-height: 1.35}
+.kaizen-form th, .kaizen-form td {border-bottom: 1px solid var(--jp-border-color2, #bbb);
+  padding: 4px 8px; text-align: left !important; vertical-align: top; max-width: 26em;
+  overflow-wrap: break-word; color: var(--jp-ui-font-color1, inherit)}
+.kaizen-form th {white-space: nowrap}
+.kaizen-form tr.kaizen-marked {font-weight: 700;
+  background: var(--jp-layout-color2, rgba(128, 128, 128, 0.2))}
+.kaizen-form pre {white-space: pre; overflow-x: auto; padding: 8px; line-height: 1.4;
+  background: var(--jp-layout-color2, #eee); color: var(--jp-content-font-color1, inherit)}
+</style>"""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form.
+
+    ``secret`` hides what is typed, and empties the field as soon as it is submitted. ``choices``
+    makes it a list to choose from.
+    """
+
+    name: str
+    label: str
+    hint: str
+    default: str = ""
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class Form:
+    """A form that does one step of a lesson and shows what happened.
+
+    Show it as the last line of a cell. ``submit()`` does from code what its button does, with the
+    fields as they stand. A subclass gives ``title``, ``button``, its fields and :meth:`act`.
+
+    :param store: the token store that the form works on and shows.
+    :param fields: the fields, in order.
+    """
+
+    title = ""
+    button = ""
+
+    def __init__(self, store: TokenStore, fields: list[Field]) -> None:
+        self.store = store
+        self.fields = fields
+        self.error: BaseException | None = None
+        """What the last submit ended in, or None."""
+        self.trace = Trace()
+        """What the SDK did at the last submit."""
+        self.inputs = {field.name: _input_of(field) for field in fields}
+        """The ipywidgets input of each field, by its name."""
+        self.status = widgets.HTML()
+        self._button = widgets.Button(description=self.button, button_style="primary")
+        self._button.layout = widgets.Layout(width="auto", min_width="12em", margin="10px 0 0 2px")
+        self._button.layout.align_self = "flex-start"
+        self._button.on_click(lambda _: self._run())
+        self._table, self._trace, self._code = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._picture = widgets.Output()
+        details = widgets.Tab([self._trace, self._picture, self._code])
+        details.titles = ("Steps", "Picture", "Code")
+        self._details = details
+        self.box = self._layout()
+
+    def act(self, values: dict[str, str]) -> str:
+        """Do the step, and return one sentence that says what was done.
+
+        :param values: what the fields hold, by name, without space at the ends.
+        :raises Exception: whatever goes wrong; the form shows it.
+        """
+        raise NotImplementedError
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return Python code that does the same step, with secrets read from the environment.
+
+        :param values: what the fields held at the submit.
+        """
+        raise NotImplementedError
+
+    def choose_store(self, values: dict[str, str]) -> TokenStore:
+        """Return the store that this submit works on; the form's own unless a field says so.
+
+        :param values: what the fields hold.
+        """
+        return self.store
+
+    def submit(self) -> None:
+        """Do the step with the fields as they stand.
+
+        :raises Exception: what went wrong, after the form has shown it.
+        """
+        self._run()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        values = {name: str(field.value).strip() for name, field in self.inputs.items()}
+        for field in self.fields:
+            if field.secret:
+                self.inputs[field.name].value = ""
+        self._button.disabled = True
+        self.status.value = _status("good", "…", "Working.")
+        self.error = None
+        try:
+            self.store = self.choose_store(values)
+            token_table(self.store)  # so that the table below marks what this submit changes
+            with answer_within(ANSWER_WITHIN_S), trace(self.store) as self.trace:
+                done = self.act(values)
+            self._raise_what_the_sdk_swallowed()
+            self.status.value = _status("good", "✔", done)
+        except Exception as error:
+            # An exception in a callback would be seen nowhere (ipywidgets issue 2612).
+            self.error = error
+            self.status.value = _status("bad", "✖ Not done:", explain(error))
+        finally:
+            self._button.disabled = False
+            self._show(values)
+
+    def _raise_what_the_sdk_swallowed(self) -> None:
+        # The SDK logs an exception of save_token and goes on as if the token were saved.
+        for step in self.trace.steps:
+            if step.error is not None and step.whom == "store":
+                raise step.error
+
+    def _show(self, values: dict[str, str]) -> None:
+        try:
+            table = token_table(self.store)
+        except Exception as error:
+            self._table.value = _status("bad", "✖ No table:", explain(error))
+        else:
+            self._table.value = _marked_rows(table)
+        self._trace.value = _scrolling(full_html(self.trace.table))
+        self._picture.outputs = ()
+        self._picture.append_display_data(self.trace.diagram)
+        self._code.value = f"<pre>{html.escape(self.code(values))}</pre>"
+        self._results.layout.display = None
+
+    def _layout(self) -> widgets.VBox:
+        cells = [
+            widgets.VBox([self.inputs[field.name], widgets.HTML(_hint(field))])
+            for field in self.fields
+        ]
+        grid = widgets.Layout(
+            display="grid", grid_template_columns="repeat(auto-fill, minmax(min(16em, 100%), 1fr))"
+        )
+        grid.grid_gap = "4px 20px"
+        self._results = widgets.VBox([self._table, self._details])
+        self._results.layout.display = "none"
+        box = widgets.VBox(
+            [
+                widgets.HTML(f"{STYLE}<h4>{html.escape(self.title)}</h4>"),
+                widgets.GridBox(cells, layout=grid),
+                self._button,
+                self.status,
+                self._results,
+            ]
+        )
+        box.add_class("kaizen-form")
+        return box
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.title}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        live = self.box._repr_mimebundle_(**kwargs)
+        return live | {"text/plain": repr(self), "text/html": self._preview()}
+
+    def _preview(self) -> str:
+        """Return the form as plain HTML, for GitHub and for notebooks without a kernel."""
+        left = '<td style="text-align: left">'
+        rows = "".join(
+            f"<tr>{left}<b>{html.escape(field.label)}</b></td>"
+            f"{left}{'(hidden)' if field.secret else html.escape(field.default)}</td>"
+            f"{left}{html.escape(field.hint)}</td></tr>"
+            for field in self.fields
+        )
+        return (
+            f"<b>{html.escape(self.title)}</b> (run the notebook to use this form)"
+            f"<table>{rows}</table>[ {html.escape(self.button)} ]"
+        )
+
+
+def _input_of(field: Field) -> widgets.DOMWidget:
+    common: dict[str, Any] = {
+        "description": field.label,
+        "style": {"description_width": "initial"},
+        "layout": widgets.Layout(width="100%"),
+    }
+    if field.choices:
+        made = widgets.Dropdown(options=field.choices, value=field.default, **common)
+    else:
+        kind = widgets.Password if field.secret else widgets.Text
+        made = kind(value=field.default, **common)
+    made.add_class("kaizen-field")
+    return made
+
+
+def _hint(field: Field) -> str:
+    return f'<div class="kaizen-hint">{html.escape(field.hint)}</div>'
+
+
+def _status(kind: str, sign: str, text: str) -> str:
+    return (
+        f'<div role="status" class="kaizen-status kaizen-{kind}">{sign} {html.escape(text)}</div>'
+    )
+
+
+def _scrolling(table: str) -> str:
+    # A table that can be scrolled must be reachable by keyboard too.
+    return f'<div class="kaizen-scroll" tabindex="0">{table}</div>'
+
+
+def _marked_rows(table: pd.DataFrame) -> str:
+    text = full_html(table)
+    for mark in ("new", "changed"):
+        text = re.sub(rf"<tr>(\s*<th[^>]*>{mark}<)", r'<tr class="kaizen-marked">\1', text)
+    return _scrolling(text)
+
+
+@contextmanager
+def answer_within(seconds: float) -> Iterator[None]:
+    """Let every HTTP request of a ``with`` block end after a time, whatever it waits for.
+
+    :param seconds: how long a request may take, name look-up included.
+    :raises requests.Timeout: inside the block, out of a request that takes longer.
+    """
+    send = requests.Session.send
+
+    def send_within(session: Any, request: Any, **how: Any) -> Any:
+        answer: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(send(session, request, **how | {"timeout": seconds}))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            return answer.result(timeout=seconds)
+        except WaitedTooLong:
+            raise requests.Timeout(f"no answer within {seconds:g} seconds") from None
+
+    with mock.patch.object(requests.Session, "send", send_within):
+        yield

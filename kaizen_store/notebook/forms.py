@@ -1,0 +1,561 @@
+"""The forms of the lessons: initialise, save, find and refresh."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+from zohocrmsdk.src.com.zoho.crm.api.dc import (
+    AUDataCenter,
+    CADataCenter,
+    CNDataCenter,
+    EUDataCenter,
+    INDataCenter,
+    JPDataCenter,
+    SADataCenter,
+    USDataCenter,
+)
+from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
+from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+
+from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
+from ..practice import PracticeZoho
+from .explain import InputError
+from .form import Field, Form
+from .table import fingerprint, time_left
+
+PRACTICE = "Practice Zoho"
+
+DATA_CENTERS = {
+    "US": USDataCenter,
+    "EU": EUDataCenter,
+    "IN": INDataCenter,
+    "AU": AUDataCenter,
+    "CA": CADataCenter,
+    "CN": CNDataCenter,
+    "JP": JPDataCenter,
+    "SA": SADataCenter,
+}
+"""Zoho's data centres as the SDK knows them, by the name that the forms show."""
+
+STORES = (CustomStoreSQLite, CustomStoreInMemory, CustomStoreList)
+
+SDK = "zohocrmsdk.src.com.zoho"
+IMPORT_OS = "import os"
+IMPORT_TIME = "import time"
+IMPORT_TOKEN = f"from {SDK}.api.authenticator.oauth_token import OAuthToken"
+IMPORT_INITIALIZER = f"from {SDK}.crm.api.initializer import Initializer"
+IMPORT_USER = f"from {SDK}.crm.api.user_signature import UserSignature"
+
+
+INVENT, LEAVE_OUT = "invent practice values", "leave them out"
+TOKEN_LABELS = {
+    "client_secret": "Client secret",
+    "refresh_token": "Refresh token",
+    "access_token": "Access token",
+}
+WAYS = ("user name", "id", "access token", "refresh token", "grant token")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One keyword argument of ``OAuthToken``: how to get its value, and the code that does so."""
+
+    name: str
+    value: Callable[[], Any]
+    code: str
+
+
+def plain(name: str, value: str) -> Argument:
+    """Return an argument that is no secret; its code is the value itself."""
+    return Argument(name, lambda: value, repr(value))
+
+
+def secret(name: str, typed: str, practice: Any = None, code: str = "") -> Argument:
+    """Return an argument that is a secret; its code never holds the value.
+
+    It is what was typed, else Practice Zoho's, else the environment's.
+
+    :param name: the argument's name; the environment variable is ``ZOHO_`` and this in capitals.
+    :param typed: what the field held.
+    :param practice: a function that gives the value where nothing was typed; None asks the
+        environment.
+    :param code: the code that stands for ``practice``.
+    """
+    variable = f"ZOHO_{name.upper()}"
+    if not typed and practice is not None:
+        return Argument(name, practice, code)
+
+    def value() -> str:
+        found = typed or os.environ.get(variable, "")
+        if not found:
+            raise InputError(
+                f"The {name.replace('_', ' ')} is missing. Type it into its field, or set the "
+                f"environment variable {variable} before you start JupyterLab; then submit again."
+            )
+        return found
+
+    return Argument(name, value, f'os.environ["{variable}"]')
+
+
+def token_from(arguments: list[Argument]) -> OAuthToken:
+    """Make the ``OAuthToken`` that some arguments describe."""
+    return OAuthToken(**{argument.name: argument.value() for argument in arguments})
+
+
+def token_code(arguments: list[Argument]) -> str:
+    """Return the code that makes the ``OAuthToken`` that some arguments describe."""
+    return "OAuthToken(\n" + "".join(f"    {a.name}={a.code},\n" for a in arguments) + ")"
+
+
+def script(*parts: str) -> str:
+    """Return a script: the imports that its statements need, then the statements.
+
+    :param parts: import lines first to last, then code.
+    """
+    code = [part for part in parts if not part.startswith(("import ", "from "))]
+    imports = [part for part in parts if part.startswith(("import ", "from "))]
+    text = "\n".join(code)
+    if "os.environ" in text:
+        imports.insert(0, IMPORT_OS)
+    return "\n".join(imports) + "\n\n" + text
+
+
+class InitializeForm(Form):
+    """Initialises the SDK: the first access token is requested and saved.
+
+    :param zoho: a running Practice Zoho, which the form then offers and fills its fields from;
+        None offers the real data centres alone.
+    :param store: the store to begin with; the form offers the three of this package.
+    :param resource_path: the folder where the SDK may write its ``resources`` folder.
+    """
+
+    title = "Initialise the SDK"
+    button = "Initialise"
+
+    def __init__(
+        self, zoho: PracticeZoho | None, store: TokenStore, resource_path: str | os.PathLike[str]
+    ) -> None:
+        self.zoho = zoho
+        self.resource_path = str(resource_path)
+        path = Path(getattr(store, "path", "zohooauth.db"))
+        self._folder = path.parent
+        servers = ((PRACTICE,) if zoho else ()) + tuple(DATA_CENTERS)
+        stores = tuple(kind.__name__ for kind in STORES)
+        fields = [
+            Field(
+                "server",
+                "Server",
+                "Practice Zoho runs on this machine and needs no account.",
+                servers[0],
+                choices=servers,
+            ),
+            Field(
+                "environment",
+                "Environment",
+                "Of a real data centre; the tokens of one do not work in another.",
+                "PRODUCTION",
+                choices=("PRODUCTION", "SANDBOX", "DEVELOPER"),
+            ),
+            Field(
+                "client_id",
+                "Client id",
+                "From Zoho's API console.",
+                zoho.client_id if zoho else "",
+            ),
+            Field(
+                "client_secret",
+                "Client secret",
+                "Empty: Practice Zoho's, or ZOHO_CLIENT_SECRET of the environment.",
+                secret=True,
+            ),
+            Field(
+                "kind",
+                "Kind of token",
+                "A grant token works once, for three minutes; a refresh token until revoked.",
+                "grant token",
+                choices=("grant token", "refresh token"),
+            ),
+            Field(
+                "token",
+                "The token",
+                "Empty: Practice Zoho's, or ZOHO_GRANT_TOKEN or ZOHO_REFRESH_TOKEN.",
+                secret=True,
+            ),
+            Field(
+                "redirect_url",
+                "Redirect URL",
+                "To the letter as the client is registered; empty for a Self Client.",
+                zoho.redirect_url if zoho else "",
+            ),
+            Field(
+                "store",
+                "Store",
+                "In a file, in memory, or in a list.",
+                type(store).__name__ if type(store) in STORES else stores[0],
+                choices=stores,
+            ),
+            Field("path", "Database file", "For CustomStoreSQLite alone.", path.name),
+        ]
+        if zoho:
+            users = tuple(user.email for user in zoho.users)
+            hint = "At Practice Zoho, whose grant token you get."
+            fields.insert(1, Field("user", "Who consents", hint, users[0], choices=users))
+        super().__init__(store, fields)
+
+    def choose_store(self, values: dict[str, str]) -> TokenStore:
+        """Return the chosen store: the one in use where it is of the chosen kind and file."""
+        kind = next(kind for kind in STORES if kind.__name__ == values["store"])
+        if kind is not CustomStoreSQLite:
+            return self.store if type(self.store) is kind else kind()
+        path = self._folder / (values["path"] or "zohooauth.db")
+        same = type(self.store) is kind and self.store.path == path
+        return self.store if same else CustomStoreSQLite(path)
+
+    def act(self, values: dict[str, str]) -> str:
+        """Initialise the SDK, and say for whom."""
+        token = token_from(self._arguments(values))
+        if self.zoho is not None and self._practice(values):
+            environment = self.zoho.environment
+        else:
+            environment = getattr(DATA_CENTERS[values["server"]], values["environment"])()
+        Initializer.initialize(
+            environment=environment,
+            token=token,
+            store=self.store,
+            resource_path=self.resource_path,
+        )
+        user = token.get_user_signature()
+        return (
+            f"The SDK is initialised for {user.get_name() if user else 'a user without a name'}. "
+            f"The token is row {token.get_id()} of {type(self.store).__name__}."
+        )
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return the code of the step."""
+        kind, imports = values["store"], [IMPORT_TOKEN, IMPORT_INITIALIZER]
+        environment = "zoho.environment"
+        if not self._practice(values):
+            center = DATA_CENTERS[values["server"]].__name__
+            imports.append(f"from {SDK}.crm.api.dc import {center}")
+            environment = f"{center}.{values['environment']}()"
+        path = repr(values["path"]) if kind == CustomStoreSQLite.__name__ else ""
+        return script(
+            *imports,
+            f"from kaizen_store import {kind}",
+            f"store = {kind}({path})",
+            f"token = {token_code(self._arguments(values))}",
+            f"Initializer.initialize(environment={environment}, token=token, store=store)",
+        )
+
+    def _practice(self, values: dict[str, str]) -> bool:
+        return values["server"] == PRACTICE
+
+    def _arguments(self, values: dict[str, str]) -> list[Argument]:
+        kind, user = values["kind"].replace(" ", "_"), values.get("user", "")
+        zoho = self.zoho if self._practice(values) else None
+        token_code = last_code(kind) if kind == "refresh_token" else f"zoho.grant({user!r})"
+
+        def own_secret() -> str:
+            return zoho.client_secret if zoho else ""
+
+        def own_token() -> str:
+            if kind == "refresh_token":
+                return last_token(self.store, kind)
+            return zoho.grant(user) if zoho else ""
+
+        arguments = [
+            plain("client_id", values["client_id"]),
+            secret(
+                "client_secret", values["client_secret"], zoho and own_secret, "zoho.client_secret"
+            ),
+            secret(kind, values["token"], zoho and own_token, token_code),
+        ]
+        if values["redirect_url"]:
+            arguments.append(plain("redirect_url", values["redirect_url"]))
+        return arguments
+
+
+def practice_token(kind: str, user_name: str) -> str:
+    """Return an invented token, shaped like Zoho's and marked as practice.
+
+    :param kind: such as ``access_token``; each kind has its own.
+    :param user_name: whose token it is; the same user gets the same one.
+    """
+    digits = sha256(f"{kind} of {user_name}".encode()).hexdigest()
+    return f"1000.practice{digits[:24]}.{digits[24:56]}"
+
+
+class SaveForm(Form):
+    """Saves a token in a store by hand, as the SDK does when Zoho has answered.
+
+    :param store: the store to save in.
+    :param user_name: the user that the form suggests.
+    :param client_id: the client id that the form suggests.
+    """
+
+    title = "Save a token"
+    button = "Save"
+
+    def __init__(
+        self,
+        store: TokenStore,
+        user_name: str = "ada@example.com:6001",
+        client_id: str = "1000.PRACTICE",
+    ) -> None:
+        tokens = [
+            Field(name, label, "Empty: as the last field says.", secret=True)
+            for name, label in TOKEN_LABELS.items()
+        ]
+        super().__init__(
+            store,
+            [
+                Field(
+                    "user_name", "User name", "Zoho's form: e-mail, colon, organisation.", user_name
+                ),
+                Field("client_id", "Client id", "From Zoho's API console.", client_id),
+                *tokens,
+                Field("minutes", "Expires in (minutes)", "Of the access token.", "60"),
+                Field(
+                    "empty",
+                    "Empty secret fields",
+                    "A partial token must erase nothing in the store.",
+                    INVENT,
+                    choices=(INVENT, LEAVE_OUT),
+                ),
+            ],
+        )
+
+    def act(self, values: dict[str, str]) -> str:
+        """Save the token, and say in which row."""
+        token = token_from(self._arguments(values))
+        if token.get_access_token():
+            token.set_expires_in(str(int(time.time() * 1000) + self._minutes(values) * 60_000))
+        self.store.save_token(token)
+        return f"Saved as row {token.get_id()} of {type(self.store).__name__}."
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return the code of the step."""
+        arguments = self._arguments(values)
+        code = token_code(arguments)
+        lines = [f"token = {code}"]
+        if "access_token" in [argument.name for argument in arguments]:
+            lines.append(
+                f"token.set_expires_in(str(int(time.time() * 1000) + {values['minutes']} * 60_000))"
+            )
+        imports = [IMPORT_TIME] if len(lines) == 2 else []
+        imports += [IMPORT_TOKEN, IMPORT_USER]
+        if "practice_token(" in code:
+            imports.append("from kaizen_store.notebook import practice_token")
+        return script(*imports, *lines, "store.save_token(token)")
+
+    def _minutes(self, values: dict[str, str]) -> int:
+        try:
+            return int(values["minutes"])
+        except ValueError:
+            raise InputError("Expires in: type a whole number of minutes, such as 60.") from None
+
+    def _arguments(self, values: dict[str, str]) -> list[Argument]:
+        arguments = []
+        if user_name := values["user_name"]:
+            arguments.append(
+                Argument(
+                    "user_signature",
+                    lambda: UserSignature(user_name),
+                    f"UserSignature({user_name!r})",
+                )
+            )
+        if values["client_id"]:
+            arguments.append(plain("client_id", values["client_id"]))
+        for name in TOKEN_LABELS:
+            if values[name] or values["empty"] == INVENT:
+                arguments.append(
+                    secret(
+                        name,
+                        values[name],
+                        partial(practice_token, name, user_name),
+                        f"practice_token({name!r}, {user_name!r})",
+                    )
+                )
+        if not arguments or arguments[-1].name in ("user_signature", "client_id", "client_secret"):
+            raise InputError(
+                "There is no token to save: type a refresh or access token, or let one be invented."
+            )
+        return arguments
+
+
+class FindForm(Form):
+    """Finds a token in a store, in each way that the SDK asks.
+
+    ``found`` is the token that the last submit found, or None.
+
+    :param store: the store to look in.
+    :param zoho: a running Practice Zoho, whose client the form then suggests.
+    """
+
+    title = "Find a token"
+    button = "Find"
+
+    def __init__(self, store: TokenStore, zoho: PracticeZoho | None = None) -> None:
+        self.zoho = zoho
+        self.found: OAuthToken | None = None
+        last = store.get_tokens()[-1:]
+        user = last[0].get_user_signature() if last else None
+        super().__init__(
+            store,
+            [
+                Field(
+                    "way", "Find by", "What the SDK knows about the token.", WAYS[0], choices=WAYS
+                ),
+                Field(
+                    "name",
+                    "User name or id",
+                    "For the first two ways.",
+                    user.get_name() if user else "",
+                ),
+                Field(
+                    "token",
+                    "Access, refresh or grant token",
+                    "Empty: the one of the row that was added last.",
+                    secret=True,
+                ),
+                Field(
+                    "client_id",
+                    "Client id",
+                    "Goes with a refresh or grant token.",
+                    zoho.client_id if zoho else "",
+                ),
+                Field(
+                    "client_secret",
+                    "Client secret",
+                    "Empty: Practice Zoho's, or ZOHO_CLIENT_SECRET of the environment.",
+                    secret=True,
+                ),
+            ],
+        )
+
+    def act(self, values: dict[str, str]) -> str:
+        """Look for the token, and say what was found."""
+        self.found = None
+        if values["way"] == "id":
+            self.found = self.store.find_token_by_id(values["name"])
+        else:
+            self.found = self.store.find_token(token_from(self._arguments(values)))
+        if self.found is None:
+            return f"None: no token in {type(self.store).__name__} has this {values['way']}."
+        access = fingerprint(self.found.get_access_token()) or "none"
+        return (
+            f"Found row {self.found.get_id()}: access token {access}, "
+            f"{time_left(self.found.get_expires_in()) or 'without an expiry'}."
+        )
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return the code of the step."""
+        if values["way"] == "id":
+            return f"token = store.find_token_by_id({values['name']!r})"
+        imports = [IMPORT_TOKEN] + [IMPORT_USER] * (values["way"] == "user name")
+        return script(
+            *imports,
+            f"wanted = {token_code(self._arguments(values))}",
+            "token = store.find_token(wanted)",
+        )
+
+    def _arguments(self, values: dict[str, str]) -> list[Argument]:
+        way, name = values["way"], values["name"]
+        if way == "user name":
+            return [
+                Argument("user_signature", lambda: UserSignature(name), f"UserSignature({name!r})")
+            ]
+        kind = way.replace(" ", "_")
+        token = secret(kind, values["token"], lambda: last_token(self.store, kind), last_code(kind))
+        if way == "access token":
+            return [token]
+
+        def own_secret() -> str:
+            return self.zoho.client_secret if self.zoho else ""
+
+        return [
+            plain("client_id", values["client_id"]),
+            secret(
+                "client_secret",
+                values["client_secret"],
+                self.zoho and own_secret,
+                "zoho.client_secret",
+            ),
+            token,
+        ]
+
+
+def last_token(store: TokenStore, kind: str) -> str:
+    """Return a token of the row that was added to a store last.
+
+    :param kind: such as ``refresh_token``.
+    :raises InputError: when there is none.
+    """
+    for token in store.get_tokens()[-1:]:
+        if value := getattr(token, f"get_{kind}")():
+            return str(value)
+    raise InputError(
+        f"The store has no {kind.replace('_', ' ')} to take: type one, or initialise the SDK first."
+    )
+
+
+def last_code(kind: str) -> str:
+    """Return the code of :func:`last_token`."""
+    return f"store.get_tokens()[-1].get_{kind}()"
+
+
+class RefreshForm(Form):
+    """Lets an access token expire and the SDK request the next one.
+
+    :param store: the store that the SDK was initialised with.
+    :param zoho: a running Practice Zoho, whose clock then moves on by an hour.
+    """
+
+    title = "Refresh a token"
+    button = "Let it expire, then refresh"
+
+    def __init__(self, store: TokenStore, zoho: PracticeZoho | None = None) -> None:
+        self.zoho = zoho
+        hint = "The id in the first column of the table."
+        super().__init__(store, [Field("id", "Row", hint, "1")])
+
+    def act(self, values: dict[str, str]) -> str:
+        """Mark the access token as expired, ask the SDK for it, and say what came of it."""
+        initializer = Initializer.get_initializer()
+        if initializer is None or initializer.store is not self.store:
+            raise InputError(
+                "The SDK is not initialised with this store yet. Run the cells above, or submit "
+                "the form of lesson 01, then submit again."
+            )
+        stored = self.store.find_token_by_id(values["id"])
+        if stored is None:
+            raise InputError(f"There is no row {values['id']}. Choose an id that the table shows.")
+        if self.zoho is not None:
+            self.zoho.advance(hours=1)
+        stored.set_expires_in("0")
+        self.store.save_token(stored)
+        renewed = OAuthToken(id=values["id"]).get_token()
+        return (
+            f"Row {values['id']}: access token {fingerprint(stored.get_access_token())} became "
+            f"{fingerprint(renewed)}, which lasts an hour."
+        )
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return the code of the step."""
+        return script(
+            IMPORT_TOKEN,
+            *(["zoho.advance(hours=1)"] if self.zoho else []),
+            f"token = store.find_token_by_id({values['id']!r})",
+            'token.set_expires_in("0")  # long past, in epoch milliseconds',
+            "store.save_token(token)",
+            f"OAuthToken(id={values['id']!r}).get_token()",
+        )

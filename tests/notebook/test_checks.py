@@ -1,0 +1,86 @@
+"""What the exercises' checks say to a learner who is not there yet."""
+
+import pytest
+from stores import make_token, user_token
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+
+from kaizen_store.notebook import (
+    TODO,
+    Step,
+    Trace,
+    check_found,
+    check_lasting_token,
+    check_one_refresh,
+    check_saved_once,
+    check_two_users,
+    health_check,
+)
+
+GRACE = "grace@example.com:6001"
+REFRESH, READ = (Step("Zoho", call, "200") for call in ("POST /oauth/v2/token", "GET /x/Leads"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [(TODO, "not yet"), ("access token", "wrong"), (42, "wrong"), ("Refresh_Token", "done")],
+)
+def test_lasting_token(answer, state):
+    assert check_lasting_token(answer).state == state
+
+
+def test_two_users(store):
+    assert check_two_users(store).state == "not yet"
+    store.save_token(user_token(1))
+    assert "one user" in check_two_users(store).text
+    store.save_token(user_token(2))
+    assert check_two_users(store).state == "done"
+
+
+def test_saved_once(store):
+    assert check_saved_once(store).state == "not yet"
+    store.save_token(make_token(user_name=GRACE, access_token="a", client_id="one"))
+    assert "no refresh token" in check_saved_once(store).text
+    store.save_token(make_token(user_name=GRACE, refresh_token="r", client_id="two"))
+    assert "2 rows" in check_saved_once(store).text
+    store.delete_token("1")
+    assert "now save an access token" in check_saved_once(store).text
+    store.save_token(make_token(user_name=GRACE, access_token="a"))
+    assert check_saved_once(store).state == "done"
+
+
+def test_found(store):
+    store.save_token(user_token(1))
+    store.save_token(user_token(2))
+    wanted = OAuthToken(access_token="access-2")
+    assert check_found(TODO, store).state == "not yet"
+    assert "no row was meant" in check_found(None, store).text
+    assert "this is a str" in check_found("access-2", store).text
+    assert "this is row 1" in check_found(store.find_token_by_id("1"), store).text
+    assert "not completed" in check_found(OAuthToken(id="2"), store).text
+    assert check_found(store.find_token(wanted), store).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (TODO, "replace TODO"),
+        ("my_steps", "no trace"),
+        (Trace([REFRESH, READ]), "reads the leads 1 times"),
+        (Trace([READ, READ]), "nothing was refreshed"),
+        (Trace([REFRESH, READ, REFRESH, READ]), "2 refreshes"),
+        (Trace([REFRESH, READ, READ]), "two API calls, one refresh"),
+    ],
+    ids=str,
+)
+def test_one_refresh(steps, said):
+    assert said in check_one_refresh(steps).text
+
+
+def test_a_check_never_raises():
+    assert check_two_users(None).state == "wrong"
+
+
+def test_the_health_check_says_works_or_what_is_wrong(monkeypatch):
+    assert set(health_check()["result"]) == {"✔ works"}
+    monkeypatch.setattr("kaizen_store.notebook.checks.find_spec", lambda name: None)
+    assert "pip install" in health_check()["result"]["forms"]

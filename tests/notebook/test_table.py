@@ -1,0 +1,51 @@
+import time
+
+import pytest
+from stores import STORES, make_token, user_token
+from zohocrmsdk.src.com.zoho.api.authenticator.store.file_store import FileStore
+
+from kaizen_store.notebook import fingerprint, token_table
+from kaizen_store.notebook.table import time_left
+from kaizen_store.token_row import COLUMNS
+
+
+@pytest.mark.parametrize("kind", [*STORES, "the SDK's FileStore"])
+def test_any_store_is_shown_with_ten_columns_and_no_secret(tmp_path, kind):
+    store = STORES.get(kind, lambda folder: FileStore(str(folder / "tokens.txt")))(tmp_path)
+    assert token_table(store).empty
+    store.save_token(user_token(1, expires_in=str(int(time.time() * 1000) + 3_599_000)))
+    table = token_table(store)
+    assert tuple(table.columns) == COLUMNS
+    (row,) = table.to_dict("records")
+    assert row["user_name"] == "user1@example.com:6001"
+    assert row["access_token"] == fingerprint("access-1") == "#f4c284"
+    assert row["expiry_time"] == "in 59 min"
+    assert not any(secret in table.to_html() for secret in ("access-1", "refresh-1", "grant-1"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "expired"),
+        (30, "in 29 s"),
+        (3_599, "in 59 min"),
+        (9_000, "in 2 h"),
+        (180_000, "in 2 days"),
+    ],
+)
+def test_an_expiry_is_shown_as_the_time_that_is_left(seconds, text):
+    assert time_left(str(int((time.time() + seconds) * 1000) - 1)) == text
+
+
+def test_an_expiry_that_is_none_or_no_number():
+    assert (time_left(None), time_left("soon")) == ("", "not a time")
+
+
+def test_rows_are_marked_against_the_last_table_of_their_store(store):
+    assert list(token_table(store).index) == []
+    store.save_token(user_token(1))
+    store.save_token(user_token(2))
+    assert list(token_table(store).index) == ["new", "new"]
+    store.save_token(make_token(id="2", access_token="renewed"))
+    assert list(token_table(store).index) == ["", "changed"]
+    assert list(token_table(store).index) == ["", ""]
