@@ -6,7 +6,6 @@ second run changes no byte and a diff shows only what a lesson really says anew.
 
 import re
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,10 @@ def normalise(notebook: nbformat.NotebookNode) -> str:
             cell.outputs = [
                 nbformat.from_dict(with_fixed_ports(output)) for output in merged(cell.outputs)
             ]
-            for number, output in enumerate(cell.outputs):
-                view = output.get("data", {}).get(WIDGET_VIEW)
-                if view:
-                    view.model_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{cell.id} {number}").hex
+            for output in cell.outputs:
+                # A live form has another id each time, and no kernel stands behind it later: in its
+                # place JupyterLab would say "model not found", not show the form's still picture.
+                output.get("data", {}).pop(WIDGET_VIEW, None)
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 

@@ -24,12 +24,13 @@ class Lab:
 
 
 def open_notebook(page: Page, lab: Lab, name: str) -> None:
-    """Open a notebook of the lab's folder and wait for a fresh kernel."""
+    """Open a notebook of the lab's folder and wait for a fresh kernel; the theme is "Light"."""
     page.goto(f"{lab.url}/lab/tree/{quote(name)}?reset&token={lab.token}")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=MINUTE)
     # A test before may have left its kernel running.
     page.evaluate(f"{NOTEBOOK}.sessionContext.restartKernel()")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=MINUTE)
+    set_theme(page, "Light")  # JupyterLab remembers the one that an earlier test chose
 
 
 def run_all(page: Page) -> None:
