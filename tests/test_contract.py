@@ -1,606 +1,351 @@
-"""The rules of a token store, each on every store it applies to. Numbers: the contract's."""
+"""The contract: every store of this project keeps it, and each check finds what it is for."""
 
-import logging
+import html
 import os
-import sqlite3
-import stat
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from stores import LATER, SOON, STORES, make_token, user_token, values_of
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
-from kaizen_store import CustomStoreSQLite
+from kaizen_store import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
+from kaizen_store.contract import RULES, check, check_rule, contract_tests
+from kaizen_store.contract.tokens import make_token, values_of
 
-NASTY = [
-    "O'Brien@example.com",
-    "user1@example.com' or '1'='1",
-    'semi;colon -- "quoted" `ticked` \\ backslash',
-    "100%_of*[a-z]?",
-    "ünï\u202ecödé 💾 \u0000 \r\n\t end ",
-    "x" * 10_000,
-]
+TestSQLite = contract_tests(CustomStoreSQLite)
+TestInMemory = contract_tests(CustomStoreInMemory)
+TestList = contract_tests(CustomStoreList)
 
 
-@pytest.fixture(params=STORES)
-def store(request, tmp_path):
-    made = STORES[request.param](tmp_path)
-    yield made
-    getattr(made, "close", lambda: None)()
+# One store for each rule, which breaks that rule and no other.
 
 
-@pytest.fixture
-def disk(tmp_path):
-    with CustomStoreSQLite(tmp_path / "zohooauth.db") as made:
-        yield made
+class IdAfterTheName(CustomStoreList):
+    def find_token(self, token):
+        if token.get_user_signature() is None or not token.get_id():
+            return super().find_token(token)
+        return super().find_token(make_token(user_name=token.get_user_signature().get_name()))
 
 
-@pytest.fixture
-def interleaved_threads():
-    """Let new threads give way at every line of a store, so that a missing lock shows."""
-
-    def give_way(frame, event, argument):
-        if "kaizen_store" not in frame.f_code.co_filename:
-            return None
-        time.sleep(1e-6)
-        return give_way
+class FirstRowOfTheUser(CustomStoreList):
+    def find_token(self, token):
+        user = token.get_user_signature()
+        if user and user.get_name() and not (token.get_id() or token.get_client_id()):
+            for row in self._rows:
+                if row[1] == user.get_name():
+                    token.set_client_id(row[2])
+                    break
+        return super().find_token(token)
 
-    threading.settrace(give_way)
-    yield
-    threading.settrace(None)
 
+class AccessTokenWithAnyClient(CustomStoreList):
+    def find_token(self, token):
+        found = super().find_token(token)
+        if found is None and token.get_access_token() and not token.get_user_signature():
+            found = super().find_token(make_token(access_token=token.get_access_token()))
+        return found
 
-def saved(store, *tokens):
-    for token in tokens:
-        store.save_token(token)
-    return tokens[0]
 
+class RefreshTokenOfAnyClient(CustomStoreList):
+    def find_token(self, token):
+        found = super().find_token(token)
+        if found is None and token.get_refresh_token() and not token.get_user_signature():
+            rows = [row for row in self._rows if row[4] == token.get_refresh_token()]
+            found = self.find_token_by_id(rows[0][0]) if rows else None
+        return found
 
-def contents(store):
-    return [values_of(token) for token in store.get_tokens()]
 
+class AnyRowForAnUnclearToken(CustomStoreList):
+    def find_token(self, token):
+        if not any(values_of(token).values()) and self._rows:
+            return self.find_token_by_id(self._rows[0][0])
+        return super().find_token(token)
 
-# Which row a token means
 
+class AnotherObjectIsFound(CustomStoreList):
+    def find_token(self, token):
+        found = super().find_token(token)
+        return make_token(**_fields(found)) if found else None
 
-def test_rule_1_an_id_means_its_row_before_anything_else(store):
-    saved(store, user_token(1), user_token(2))
-    wanted = make_token(id="2", user_name="user1@example.com:6001")
-    assert store.find_token(wanted) is wanted
-    assert wanted.get_access_token() == "access-2"
-
-
-def test_rule_1_an_unknown_id_goes_on_to_the_user_name(store):
-    saved(store, user_token(1), user_token(2))
-    found = store.find_token(make_token(id="99", user_name="user2@example.com:6002"))
-    assert found.get_access_token() == "access-2"
-    assert store.find_token(make_token(id="99")) is None
-
-
-def test_rule_2_a_user_of_two_clients_has_two_rows(store):
-    saved(store, user_token(1), user_token(1, client_id="1000.OTHER", access_token="other"))
-    name = "user1@example.com:6001"
-    for client_id, access in (("1000.PRACTICE", "access-1"), ("1000.OTHER", "other")):
-        found = store.find_token(make_token(user_name=name, client_id=client_id))
-        assert found.get_access_token() == access
-    assert store.find_token(make_token(user_name=name, client_id="1000.THIRD")) is None
-
-
-def test_rule_2_without_a_client_id_the_row_saved_last_is_meant(store):
-    saved(store, user_token(1), user_token(1, client_id="1000.OTHER", access_token="other"))
-    name = "user1@example.com:6001"
-    assert store.find_token(make_token(user_name=name)).get_access_token() == "other"
-    store.save_token(user_token(1, access_token="renewed"))
-    assert store.find_token(make_token(user_name=name)).get_access_token() == "renewed"
-
-
-def test_rule_3_an_access_token_alone_means_its_row(store):
-    saved(store, user_token(1), user_token(2))
-    assert store.find_token(make_token(access_token="access-2")).get_id() == "2"
-    assert store.find_token(make_token(access_token="access-2", client_id="1000.PRACTICE")) is None
-    assert store.find_token(make_token(access_token="access-2", client_secret="s")) is None
-
-
-def test_rule_4_client_and_grant_then_refresh_token(store):
-    saved(store, user_token(1), user_token(2))
-    client = {"client_id": "1000.PRACTICE", "client_secret": "practice-secret"}
-    assert store.find_token(make_token(grant_token="grant-2", **client)).get_id() == "2"
-    assert store.find_token(make_token(refresh_token="refresh-2", **client)).get_id() == "2"
-    both = make_token(grant_token="unknown", refresh_token="refresh-2", **client)
-    assert store.find_token(both).get_id() == "2"
-    grant_first = make_token(grant_token="grant-1", refresh_token="refresh-2", **client)
-    assert store.find_token(grant_first).get_id() == "1"
 
+def _fields(token):
+    values = values_of(token)
+    return values | {"expires_in": values.pop("expiry_time")}
 
-def test_rule_4_needs_the_client_and_never_finds_another_clients_row(store):
-    saved(store, user_token(1))
-    assert store.find_token(make_token(refresh_token="refresh-1")) is None
-    assert (
-        store.find_token(make_token(refresh_token="refresh-1", client_id="1000.PRACTICE")) is None
-    )
-    other = {"client_id": "1000.OTHER", "client_secret": "s"}
-    assert store.find_token(make_token(refresh_token="refresh-1", **other)) is None
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"id": ""},
-        {"id": "", "user_name": ""},
-        {"id": "99"},
-        {"user_name": "nobody@example.com", "access_token": "access-1"},
-        {"client_id": "1000.PRACTICE", "client_secret": "practice-secret", "grant_token": ""},
-        {"client_id": "1000.PRACTICE", "client_secret": "practice-secret"},
-        {"access_token": ""},
-    ],
-    ids=str,
-)
-def test_rule_5_else_no_row_is_meant(store, fields):
-    saved(store, user_token(1))
-    assert store.find_token(make_token(**fields)) is None
-
-
-# find_token
-
-
-def test_rule_6_the_same_object_comes_back_completed(store):
-    token = saved(store, user_token(1))
-    wanted = make_token(user_name="user1@example.com:6001", redirect_url="")
-    assert store.find_token(wanted) is wanted
-    assert values_of(wanted) == values_of(token)
-    assert isinstance(wanted.get_expires_in(), str)
-
-
-def test_rule_6_a_number_as_expiry_comes_back_as_text(store):
-    store.save_token(user_token(1, expires_in=int(SOON)))
-    assert store.find_token_by_id("1").get_expires_in() == SOON
 
-
-@pytest.mark.parametrize(
-    ("own", "expected"),
-    [
-        ({"access_token": "newer", "expires_in": LATER}, ("newer", LATER)),
-        ({"access_token": "older", "expires_in": "1000"}, ("access-1", SOON)),
-        ({"access_token": "older", "expires_in": "no number"}, ("access-1", SOON)),
-        ({"access_token": "other"}, ("other", None)),
-        ({"access_token": "access-1"}, ("access-1", SOON)),
-        ({"expires_in": LATER}, ("access-1", SOON)),
-        ({}, ("access-1", SOON)),
-    ],
-    ids=str,
-)
-def test_rule_7_the_pair_that_expires_later_wins(store, own, expected):
-    saved(store, user_token(1))
-    found = store.find_token(make_token(user_name="user1@example.com:6001", **own))
-    assert (found.get_access_token(), found.get_expires_in()) == expected
-
-
-def test_rule_7_everything_else_that_the_caller_set_stays(store):
-    saved(store, user_token(1))
-    own = {"client_secret": "new", "refresh_token": "new", "redirect_url": "new"}
-    found = store.find_token(make_token(user_name="user1@example.com:6001", **own))
-    assert own.items() <= values_of(found).items()
-
-
-def test_rule_8_not_found_is_none_and_changes_nothing(store):
-    saved(store, user_token(1))
-    wanted = make_token(user_name="nobody@example.com", refresh_token="mine")
-    before = values_of(wanted)
-    assert store.find_token(wanted) is None
-    assert values_of(wanted) == before
-
-
-def test_rule_9_every_lookup_uses_an_index(disk):
-    with sqlite3.connect(disk.path) as database:
-        for key in ("id", "user_name", "access_token", "grant_token", "refresh_token"):
-            plan = database.execute(
-                f"EXPLAIN QUERY PLAN SELECT * FROM oauthtoken WHERE {key} = ?", ("x",)
-            ).fetchone()[3]
-            assert "USING INDEX" in plan, plan
-
-
-# save_token
+class CallersPairAlwaysWins(CustomStoreList):
+    def find_token(self, token):
+        own = token.get_access_token(), token.get_expires_in()
+        found = super().find_token(token)
+        if found and all(own):
+            token.set_access_token(own[0])
+            token.set_expires_in(own[1])
+        return found
 
 
-def test_rule_10_one_user_and_client_keep_one_row(store):
-    saved(store, user_token(1), user_token(2))
-    again = {"grant_token": "new", "refresh_token": "new", "access_token": "new"}
-    store.save_token(user_token(1, **again))
-    first, second = contents(store)
-    assert again.items() <= first.items()
-    assert second == values_of(store.find_token_by_id("2")) and second["access_token"] == "access-2"
+class ChangesWhatItDoesNotFind(CustomStoreList):
+    def find_token(self, token):
+        found = super().find_token(token)
+        if found is None and token.get_user_signature():
+            token.set_redirect_url("https://example.com/")
+        return found
 
 
-@pytest.mark.parametrize("key", ["grant_token", "refresh_token", "access_token"])
-def test_rule_10_a_name_learnt_later_keeps_one_row(store, key):
-    store.save_token(user_token(1, user_name=None))
-    named = {"user_name": "user1@example.com:6001", "client_id": "1000.PRACTICE"}
-    store.save_token(make_token(**named, **{key: f"{key.split('_')[0]}-1"}))
-    assert [values["user_name"] for values in contents(store)] == [named["user_name"]]
-
-
-def test_rule_10_a_client_learnt_later_keeps_one_row(store):
-    store.save_token(user_token(1, client_id=None, client_secret=None))
-    store.save_token(user_token(1))
-    assert [values["client_id"] for values in contents(store)] == ["1000.PRACTICE"]
-
-
-def test_rule_10_no_row_of_another_user_or_client_is_touched(store):
-    saved(store, user_token(1))
-    before = contents(store)
-    store.save_token(user_token(2, refresh_token="refresh-1", access_token="access-1"))
-    store.save_token(user_token(1, user_name=None, client_id="1000.OTHER"))
-    assert contents(store)[0] == before[0]
-    assert len(contents(store)) == 3
+class SlowWithManyRows(CustomStoreList):
+    def find_token(self, token):
+        time.sleep(2e-6 * len(self._rows))
+        return super().find_token(token)
 
 
-def test_rule_10_threads_that_save_the_same_users_keep_one_row_each(store, interleaved_threads):
-    together = threading.Barrier(4)
-
-    def work(_):
-        for number in range(10):
-            together.wait(timeout=30)
-            store.save_token(user_token(number))
+class SecondRowForANewConsent(CustomStoreList):
+    def save_token(self, token):
+        if isinstance(token, OAuthToken) and token.get_grant_token() == "new":
+            self._rows.append([*values_of(token).values()])
+            self._rows[-1][0] = "second"
+            self._save_numbers["second"] = 0
+        else:
+            super().save_token(token)
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-    assert len(contents(store)) == 10
-
 
-def test_rule_11_new_ids_are_text_unique_and_set_on_the_token(store):
-    tokens = [user_token(number) for number in range(1, 13)]
-    saved(store, *tokens)
-    assert [token.get_id() for token in tokens] == [str(number) for number in range(1, 13)]
-
-
-def test_rule_11_an_id_is_never_handed_out_again(store):
-    saved(store, user_token(1), user_token(2))
-    store.delete_token("2")
-    store.save_token(third := user_token(3))
-    store.delete_tokens()
-    store.save_token(fourth := user_token(4))
-    assert (third.get_id(), fourth.get_id()) == ("3", "4")
-
-
-def test_rule_11_nor_on_the_next_start(tmp_path):
-    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-        saved(store, user_token(1))
-        store.delete_tokens()
-    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-        assert saved(store, user_token(2)).get_id() == "2"
-
-
-@pytest.mark.parametrize("id", [*NASTY, "3", "007", "9" * 20])
-def test_rule_11_an_id_that_the_application_chose_is_kept(store, id):
-    saved(store, user_token(1, id=id))
-    assert store.find_token_by_id(id).get_access_token() == "access-1"
-    store.delete_token(id)
-    others = [user_token(number) for number in range(2, 12)]
-    saved(store, *others)
-    assert id not in [token.get_id() for token in others]
+class IdsAreUsedAgain(CustomStoreList):
+    def delete_token(self, id):
+        super().delete_token(id)
+        self._last_id = max([int(row[0]) for row in self._rows if row[0].isdecimal()], default=0)
 
 
-def test_rule_11_an_id_chosen_for_a_known_user_is_kept_too(store):
-    saved(store, user_token(1), user_token(1, id="mine", access_token="new"))
-    assert [token.get_id() for token in store.get_tokens()] == ["mine"]
-    assert store.find_token_by_id("mine").get_access_token() == "new"
-
-
-def test_rule_12_a_partial_token_erases_nothing(store):
-    saved(store, user_token(1))
-    before = contents(store)[0]
-    store.save_token(make_token(user_name="user1@example.com:6001", access_token="new", id=""))
-    assert contents(store) == [before | {"access_token": "new"}]
-
-
-@pytest.mark.parametrize("fields", [{"user_name": "u"}, {"id": "1"}, {"id": "", "client_id": "c"}])
-def test_rule_13_a_token_that_holds_no_token_raises(store, fields):
-    with pytest.raises(SDKException, match=r"TOKEN_STORE.*nothing to save"):
-        store.save_token(make_token(**fields))
-    assert contents(store) == []
+class UpdateErasesWhatIsMissing(CustomStoreList):
+    def save_token(self, token):
+        missing = isinstance(token, OAuthToken) and token.get_redirect_url() is None
+        super().save_token(token)
+        for row in self._rows:
+            if missing and row[0] == token.get_id():
+                row[8] = None
 
-
-@pytest.mark.parametrize("nothing", [None, "token", {"access_token": "a"}], ids=repr)
-def test_rule_14_what_is_no_oauth_token_raises(store, nothing, caplog):
-    with pytest.raises(SDKException, match="takes an OAuthToken"):
-        store.save_token(nothing)
-    with pytest.raises(SDKException, match="takes an OAuthToken"):
-        store.find_token(nothing)
-    assert caplog.records[0].name == "kaizen_store"
-
-
-def test_rule_15_a_saved_token_survives_a_killed_process(tmp_path):
-    code = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[2]);"
-        "from stores import user_token; from kaizen_store import CustomStoreSQLite;"
-        "CustomStoreSQLite(sys.argv[1]).save_token(user_token(1));"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    path, here = tmp_path / "zohooauth.db", Path(__file__).parent
-    subprocess.run([sys.executable, "-c", code, path, here], check=False)
-    with CustomStoreSQLite(path) as store:
-        assert len(contents(store)) == 1
-
-
-def test_rule_15_each_commit_reaches_the_disk(disk):
-    with disk._connection("look") as database:  # only the store's own connection can tell
-        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # 2: FULL
-
-
-# get_tokens, find_token_by_id, delete_token, delete_tokens
-
-
-def test_rule_16_all_tokens_oldest_first_and_fresh(store):
-    assert store.get_tokens() == []
-    saved(store, user_token(1), user_token(2), user_token(3))
-    store.save_token(user_token(1, access_token="renewed"))
-    listed = store.get_tokens()
-    assert [token.get_id() for token in listed] == ["1", "2", "3"]
-    listed[0].set_access_token("changed outside")
-    assert store.get_tokens()[0].get_access_token() == "renewed"
-
-
-def test_rule_16_a_saved_token_shares_nothing_with_the_store(store):
-    token = saved(store, user_token(1))
-    token.set_access_token("changed outside")
-    assert store.get_tokens()[0].get_access_token() == "access-1"
-
-
-def test_rule_17_the_complete_token_of_an_id_or_none(store):
-    token = saved(store, user_token(1))
-    assert values_of(store.find_token_by_id("1")) == values_of(token)
-    assert store.find_token_by_id("2") is None
-    assert store.find_token_by_id("") is None
-
-
-@pytest.mark.parametrize("id", ["3", "", "1 or 1=1", "'1'"])
-def test_rule_18_deletes_that_row_only_and_an_unknown_id_raises(store, id):
-    saved(store, user_token(1), user_token(2))
-    with pytest.raises(SDKException, match="TOKEN_STORE"):
-        store.delete_token(id)
-    store.delete_token("1")
-    assert [token.get_id() for token in store.get_tokens()] == ["2"]
-
-
-def test_rule_19_emptied_it_goes_on_working(store):
-    saved(store, user_token(1), user_token(2))
-    store.delete_tokens()
-    assert store.get_tokens() == []
-    store.delete_tokens()
-    store.save_token(user_token(1))
-    assert len(store.get_tokens()) == 1
-
-
-# Always
-
-
-@pytest.mark.parametrize("nasty", NASTY, ids=lambda text: ascii(text[:20]))
-def test_rule_20_values_never_become_code(store, nasty):
-    names = ("user_name", "client_id", "client_secret", "refresh_token", "access_token")
-    names += ("grant_token", "redirect_url", "api_domain")
-    saved(store, user_token(1), make_token(**dict.fromkeys(names, nasty)))
-    for wanted in ({"user_name": nasty}, {"access_token": nasty}):
-        found = values_of(store.find_token(make_token(**wanted)))
-        assert {found[name] for name in names} == {nasty}
-    assert contents(store)[0]["user_name"] == "user1@example.com:6001"
-    assert len(contents(store)) == 2
-
-
-def test_rule_20_half_a_surrogate_pair_is_refused_or_kept_and_never_shown(store, caplog):
-    try:
-        store.save_token(user_token(1, refresh_token="secret-\ud800"))
-    except SDKException as error:
-        assert "surrogate" in str(error) and "secret" not in repr([error, error.__cause__])
-    else:
-        assert store.find_token_by_id("1").get_refresh_token() == "secret-\ud800"
-    assert "secret" not in caplog.text
-
-
-def break_the_table(store):
-    with sqlite3.connect(store.path) as database:
-        database.execute("ALTER TABLE oauthtoken RENAME TO gone")
-
-
-def test_rule_21_a_failing_storage_raises_logs_and_keeps_secrets(disk, caplog):
-    saved(disk, user_token(1))
-    break_the_table(disk)
-    calls = {
-        "find a token": lambda: disk.find_token(user_token(1)),
-        "find a token by its id": lambda: disk.find_token_by_id("1"),
-        "save a token": lambda: disk.save_token(user_token(1)),
-        "delete a token": lambda: disk.delete_token("1"),
-        "delete all tokens": lambda: disk.delete_tokens(),
-        "list the tokens": lambda: disk.get_tokens(),
-    }
-    for doing, call in calls.items():
-        caplog.clear()
-        with pytest.raises(SDKException) as raised:
-            call()
-        error = raised.value
-        assert error.code == "TOKEN_STORE"
-        assert isinstance(error.cause, sqlite3.OperationalError) and error.__cause__ is error.cause
-        assert doing in str(error) and str(disk.path) in str(error)
-        (record,) = caplog.records
-        assert (record.name, record.levelno) == ("kaizen_store", logging.ERROR)
-        shown = f"{error} {error!r} {record.getMessage()} {disk!r}"
-        assert not any(secret in shown for secret in ("access-1", "refresh-1", "practice-secret"))
-
-
-def test_rule_21_a_failed_save_leaves_nothing_behind(disk):
-    with sqlite3.connect(disk.path) as database:
-        database.execute("DROP TABLE oauthtoken_saves")
-    with pytest.raises(SDKException):
-        disk.save_token(user_token(1))
-    with sqlite3.connect(disk.path) as database:
-        assert database.execute("SELECT count(*) FROM oauthtoken").fetchone() == (0,)
-
-
-@pytest.mark.parametrize("path", ["no/such/folder.db", "folder", "text.txt"])
-def test_rule_21_a_path_that_is_no_database_says_so(tmp_path, path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "text.txt").write_text("these are somebody's notes, not a database\n" * 50)
-    with pytest.raises(SDKException, match=r"cannot open the store in .* \(.*\)") as raised:
-        CustomStoreSQLite(tmp_path / path)
-    assert str(tmp_path / path) in str(raised.value)
-    assert (tmp_path / "text.txt").read_text().startswith("these are")
-
-
-def test_rule_22_threads_share_a_store(store, interleaved_threads):
-    def work(number):
-        for _ in range(2):
-            store.save_token(user_token(number))
-            assert store.find_token(user_token(number)).get_access_token() == f"access-{number}"
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(1, 17)))
-    ids = [token.get_id() for token in store.get_tokens()]
-    assert len(ids) == len(set(ids)) == 16
-
-
-def run_in_processes(code, count, *arguments):
-    running = [
-        subprocess.Popen([sys.executable, "-c", code, str(number), *map(str, arguments)])
-        for number in range(count)
-    ]
-    assert [process.wait() for process in running] == [0] * count
-
-
-def test_rule_22_processes_share_a_database_from_its_first_moment(tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[3]);"
-        "from stores import user_token; from kaizen_store import CustomStoreSQLite;"
-        "store = CustomStoreSQLite(sys.argv[2]); first = int(sys.argv[1]) * 25;"
-        "[store.save_token(user_token(n)) for n in range(first, first + 25)];"
-        "[store.save_token(user_token(999)) for _ in range(5)]"
-    )
-    path = tmp_path / "zohooauth.db"
-    run_in_processes(code, 4, path, Path(__file__).parent)
-    with CustomStoreSQLite(path) as store:
-        ids = [token.get_id() for token in store.get_tokens()]
-    assert len(ids) == len(set(ids)) == 101
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_rule_22_both_sides_of_a_fork_go_on(store):
-    saved(store, user_token(1))
-    running = threading.Event()
-    stop = threading.Event()
-
-    def keep_busy():
-        while not stop.is_set():
-            store.find_token(user_token(1))
-            running.set()
-
-    thread = threading.Thread(target=keep_busy)
-    thread.start()
-    running.wait()
-    try:
-        for _ in range(20):
-            child = os.fork()
-            if child == 0:
-                try:
-                    store.save_token(user_token(2))
-                    good = store.find_token_by_id("2") is not None
-                finally:
-                    os._exit(0 if good else 1)
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        stop.set()
-        thread.join()
-    # Memory is copied by a fork; a file is shared.
-    names = {values["user_name"] for values in contents(store)}
-    shared = isinstance(store, CustomStoreSQLite) and store.path.exists()
-    assert ("user2@example.com:6002" in names) == shared
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_rule_22_a_child_keeps_its_tokens_when_the_parent_closes(tmp_path):
-    store = CustomStoreSQLite(tmp_path / "zohooauth.db")
-    store.save_token(user_token(1))
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+class EmptyTokenIsNoMistake(CustomStoreList):
+    def save_token(self, token):
+        if not isinstance(token, OAuthToken) or any(
+            (token.get_grant_token(), token.get_refresh_token(), token.get_access_token())
+        ):
+            super().save_token(token)
+
+
+class AnythingCanBeSaved(CustomStoreList):
+    def save_token(self, token):
+        if isinstance(token, OAuthToken):
+            super().save_token(token)
+
+
+class LosesItAllInACrash(CustomStoreSQLite):
+    """Forgets everything when a process died within 0.2 seconds of a save."""
+
+    def __init__(self):
+        super().__init__()
+        for mark in Path.cwd().glob("unsafe-*"):
+            if not Path(f"/proc/{mark.name.removeprefix('unsafe-')}").exists():
+                self.delete_tokens()
+
+    def save_token(self, token):
+        super().save_token(token)
+        mark = Path.cwd() / f"unsafe-{os.getpid()}"
+        mark.touch(mode=0o600)
+        threading.Timer(0.2, mark.unlink, [True]).start()
+
+
+class NewestFirst(CustomStoreList):
+    def get_tokens(self):
+        return super().get_tokens()[::-1]
+
+
+class UnknownIdRaises(CustomStoreList):
+    def find_token_by_id(self, id):
+        token = super().find_token_by_id(id)
+        if token is None:
+            raise SDKException("TOKEN_STORE", "no such token")
+        return token
+
+
+class UnknownIdIsDeletedQuietly(CustomStoreList):
+    def delete_token(self, id):
+        if self.find_token_by_id(id):
+            super().delete_token(id)
+
+
+class OneIsLeft(CustomStoreList):
+    def delete_tokens(self):
+        for token in self.get_tokens()[1:]:
+            self.delete_token(token.get_id())
+
+
+class CutsAt255Characters(CustomStoreList):
+    def save_token(self, token):
+        if isinstance(token, OAuthToken) and token.get_redirect_url():
+            token.set_redirect_url(token.get_redirect_url()[:255])
+        super().save_token(token)
+
+
+class RaisesWhatTheStorageRaises(CustomStoreSQLite):
+    def save_token(self, token):
         try:
-            os.read(receive, 1)
-            store.save_token(user_token(2))
-        finally:
-            os._exit(0)
-    store.close()  # as the last one on the file, so that SQLite removes its journal
-    os.write(send, b"!")
-    os.waitpid(child, 0)
-    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-        assert len(store.get_tokens()) == 2
+            super().save_token(token)
+        except SDKException as error:
+            raise error.cause or error from None
 
 
-def test_rule_23_only_the_owner_can_read_the_files(tmp_path):
-    before = os.umask(0)
-    try:
-        with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-            saved(store, user_token(1))
-            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
-    finally:
-        os.umask(before)
-    names = ("zohooauth.db", "zohooauth.db-shm", "zohooauth.db-wal")
-    assert modes == dict.fromkeys(names, 0o600)
+class OneThreadAlone(CustomStoreList):
+    def __init__(self):
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def save_token(self, token):
+        if threading.get_ident() != self._thread:
+            raise SDKException("TOKEN_STORE", "made in another thread")
+        super().save_token(token)
 
 
-@pytest.fixture
-def posts_database(tmp_path):
-    path = tmp_path / "zohooauth.db"
-    path.write_bytes(Path(__file__).with_name("zohooauth_from_the_post.db").read_bytes())
-    return path
+class EverybodyCanRead(CustomStoreSQLite):
+    def __init__(self):
+        super().__init__()
+        self.path.chmod(0o644)
 
 
-def test_rule_23_the_posts_database_keeps_its_rows_and_its_shape(posts_database):
-    with sqlite3.connect(posts_database) as database:
-        shape = database.execute("PRAGMA table_info(oauthtoken)").fetchall()
-        rows = database.execute("SELECT * FROM oauthtoken").fetchall()
-    with CustomStoreSQLite(posts_database) as store:
-        assert [token.get_id() for token in store.get_tokens()] == ["1", "2", "3", "4"]
-        assert store.find_token(make_token(user_name="user2@example.com:6002")).get_id() == "2"
-        assert saved(store, user_token(9)).get_id() == "5"
-    with sqlite3.connect(posts_database) as database:
-        assert database.execute("PRAGMA table_info(oauthtoken)").fetchall() == shape
-        after = database.execute("SELECT * FROM oauthtoken").fetchall()
-    assert after[:4] == rows and len(after) == 5
+class NeverClosed(CustomStoreSQLite):
+    def close(self):
+        pass
 
 
-def test_rule_11_ids_of_the_posts_rows_are_not_handed_out_again(posts_database):
-    with CustomStoreSQLite(posts_database) as store:
-        store.delete_token("4")
-        assert saved(store, user_token(9)).get_id() == "5"
+BREAKERS = (
+    IdAfterTheName,
+    FirstRowOfTheUser,
+    AccessTokenWithAnyClient,
+    RefreshTokenOfAnyClient,
+    AnyRowForAnUnclearToken,
+    AnotherObjectIsFound,
+    CallersPairAlwaysWins,
+    ChangesWhatItDoesNotFind,
+    SlowWithManyRows,
+    SecondRowForANewConsent,
+    IdsAreUsedAgain,
+    UpdateErasesWhatIsMissing,
+    EmptyTokenIsNoMistake,
+    AnythingCanBeSaved,
+    LosesItAllInACrash,
+    NewestFirst,
+    UnknownIdRaises,
+    UnknownIdIsDeletedQuietly,
+    OneIsLeft,
+    CutsAt255Characters,
+    RaisesWhatTheStorageRaises,
+    OneThreadAlone,
+    EverybodyCanRead,
+    NeverClosed,
+)
 
 
-def test_rule_23_an_empty_file_becomes_a_database(tmp_path):
-    (tmp_path / "zohooauth.db").touch()
-    for number in (1, 2):
-        with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-            saved(store, user_token(number))
-            assert len(store.get_tokens()) == number
+@pytest.mark.parametrize("number", range(1, 25))
+def test_a_store_that_breaks_one_rule_is_told_so(number):
+    report = check(BREAKERS[number - 1])
+    assert [verdict.rule.number for verdict in report.broken] == [number], str(report)
+    (verdict,) = report.broken
+    shown = f"{report} {html.unescape(report._repr_html_())}"
+    assert shown.count(verdict.happened) == shown.count(verdict.rule.look_at) == 2
 
 
-@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
-def test_rule_23_a_busy_database_is_opened_and_waited_for(posts_database, lock):
-    other = sqlite3.connect(posts_database, isolation_level=None, check_same_thread=False)
-    other.execute(f"BEGIN {lock}")
-    with CustomStoreSQLite(posts_database) as store:
-        threading.Timer(0.3, other.execute, ["COMMIT"]).start()
-        saved(store, user_token(9))
-        assert len(store.get_tokens()) == 5
-    other.close()
+def test_there_is_a_breaker_for_each_rule():
+    assert len(BREAKERS) == len(RULES) == 24
+    assert [rule.number for rule in RULES] == list(range(1, 25))
 
 
-def test_rule_24_a_closed_store_says_so_and_the_file_stays(tmp_path):
-    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
-        saved(store, user_token(1))
-    store.close()
-    with pytest.raises(SDKException, match="closed, make a new one"):
-        store.get_tokens()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["zohooauth.db"]
+# A store that does its worst.
+
+
+class Hangs(CustomStoreList):
+    def find_token(self, token):
+        time.sleep(60)
+
+
+class EndsTheProcess(CustomStoreList):
+    def find_token(self, token):
+        os._exit(3)
+
+
+def has_tokens():
+    store = CustomStoreList()
+    store.save_token(make_token(access_token="somebody's"))
+    return store
+
+
+def cannot_be_made():
+    raise OSError("no storage here")
+
+
+@pytest.mark.parametrize(
+    ("make_store", "happened"),
+    [
+        (Hangs, "did not end within 0.5 seconds"),
+        (EndsTheProcess, "ended the process (exit code 3)"),
+        (has_tokens, "already holds 1 tokens"),
+        (cannot_be_made, "unexpected OSError: no storage here"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_a_store_does_to_itself_is_reported_and_not_suffered(make_store, happened):
+    started = time.monotonic()
+    verdict = check_rule(RULES[0], make_store, timeout_s=0.5)
+    assert verdict.state == "broken" and happened in verdict.happened
+    assert time.monotonic() - started < 5
+
+
+def test_in_pytest_a_broken_rule_is_a_failed_test(pytester):
+    pytester.makepyfile(
+        "from kaizen_store import CustomStoreList\n"
+        "from kaizen_store.contract import contract_tests\n"
+        "class NewestFirst(CustomStoreList):\n"
+        "    def get_tokens(self):\n"
+        "        return super().get_tokens()[::-1]\n"
+        "TestMyStore = contract_tests(NewestFirst)\n"
+    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=20, failed=1, skipped=3)
+    done.stdout.fnmatch_lines(["*TestMyStore::test_rule?16 all are listed oldest first?*"])
+
+
+def test_checking_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_rule(RULES[0], CustomStoreSQLite)
+    assert Path.cwd() == tmp_path and list(tmp_path.iterdir()) == []
+
+
+# From the command line.
+
+
+def run(argument):
+    return subprocess.run(
+        [sys.executable, "-m", "kaizen_store.contract", argument],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+
+
+def test_the_command_says_that_a_store_keeps_the_rules():
+    done = run("kaizen_store:CustomStoreSQLite")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\n24 rules kept\n")
+
+
+def test_the_command_ends_with_status_1_where_a_rule_is_broken():
+    done = run("test_contract:NewestFirst")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "✖ 16 all are listed oldest first\n     the tokens are not listed" in done.stdout
+    assert done.stdout.endswith("\n20 rules kept, 1 broken, 3 does not apply\n")
+
+
+@pytest.mark.parametrize("argument", ["no.such.module:x", "kaizen_store:NoSuch", "kaizen_store"])
+def test_the_command_explains_a_store_that_it_cannot_find(argument):
+    done = run(argument)
+    assert done.returncode == 2 and "write package.module:make_store" in done.stderr

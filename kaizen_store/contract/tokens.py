@@ -1,0 +1,57 @@
+"""The tokens that the checks save and look for."""
+
+from typing import Any
+
+from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
+from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
+
+from ..token_row import COLUMNS, row_of
+
+SOON, LATER = "1795446251920", "1795449851920"
+"""Two expiries in epoch milliseconds, an hour apart."""
+
+
+def make_token(
+    user_name: str | None = None, expires_in: str | None = None, **fields: Any
+) -> OAuthToken:
+    """Make a token that holds nothing but what is given.
+
+    :param user_name: the name of its user signature.
+    :param expires_in: its expiry, as a string of epoch milliseconds.
+    :param fields: further keyword arguments of ``OAuthToken``.
+    """
+    user = None if user_name is None else UserSignature(user_name)
+    # The SDK wants one of its keys; an empty id counts as none (rules, "Words").
+    token = OAuthToken(user_signature=user, **({"id": ""} | fields))
+    token.set_expires_in(expires_in)
+    return token
+
+
+def user_token(number: int, **fields: Any) -> OAuthToken:
+    """Make the complete token of user 1, 2, 3 …, whose tokens nobody else has.
+
+    :param number: which user.
+    :param fields: what is to be different.
+    """
+    values = {
+        "user_name": user_name(number),
+        "client_id": "1000.PRACTICE",
+        "client_secret": "practice-secret",
+        "refresh_token": f"refresh-{number}",
+        "access_token": f"access-{number}",
+        "grant_token": f"grant-{number}",
+        "redirect_url": "https://example.com/callback",
+        "api_domain": "https://www.zohoapis.eu",
+        "expires_in": SOON,
+    }
+    return make_token(**(values | fields))
+
+
+def user_name(number: int) -> str:
+    """Return the name of user 1, 2, 3 …, as the SDK makes it: e-mail, colon, organisation."""
+    return f"user{number}@example.com:{6000 + number}"
+
+
+def values_of(token: OAuthToken) -> dict[str, str | None]:
+    """Return what a token holds, by column; empty counts as absent."""
+    return dict(zip(COLUMNS, row_of(token), strict=True))

@@ -1,0 +1,347 @@
+"""What the stores do beyond the contract's checks, rule by rule. Numbers: the contract's."""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from stores import LATER, SOON, STORES, make_token, user_token, values_of
+from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
+
+from kaizen_store import CustomStoreSQLite
+
+NASTY = [
+    "O'Brien@example.com",
+    "user1@example.com' or '1'='1",
+    'semi;colon -- "quoted" `ticked` \\ backslash',
+    "100%_of*[a-z]?",
+    "ünï\u202ecödé 💾 \u0000 \r\n\t end ",
+    "x" * 10_000,
+]
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path):
+    made = STORES[request.param](tmp_path)
+    yield made
+    getattr(made, "close", lambda: None)()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with CustomStoreSQLite(tmp_path / "zohooauth.db") as made:
+        yield made
+
+
+@pytest.fixture
+def interleaved_threads():
+    """Let new threads give way at every line of a store, so that a missing lock shows."""
+
+    def give_way(frame, event, argument):
+        if "kaizen_store" not in frame.f_code.co_filename:
+            return None
+        time.sleep(1e-6)
+        return give_way
+
+    threading.settrace(give_way)
+    yield
+    threading.settrace(None)
+
+
+def saved(store, *tokens):
+    for token in tokens:
+        store.save_token(token)
+    return tokens[0]
+
+
+def contents(store):
+    return [values_of(token) for token in store.get_tokens()]
+
+
+def test_rule_4_needs_the_client_and_never_finds_another_clients_row(store):
+    saved(store, user_token(1))
+    assert store.find_token(make_token(refresh_token="refresh-1")) is None
+    assert (
+        store.find_token(make_token(refresh_token="refresh-1", client_id="1000.PRACTICE")) is None
+    )
+    other = {"client_id": "1000.OTHER", "client_secret": "s"}
+    assert store.find_token(make_token(refresh_token="refresh-1", **other)) is None
+
+
+def test_rule_6_a_number_as_expiry_comes_back_as_text(store):
+    store.save_token(user_token(1, expires_in=int(SOON)))
+    assert store.find_token_by_id("1").get_expires_in() == SOON
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"access_token": "newer", "expires_in": LATER}, ("newer", LATER)),
+        ({"access_token": "older", "expires_in": "1000"}, ("access-1", SOON)),
+        ({"access_token": "older", "expires_in": "no number"}, ("access-1", SOON)),
+        ({"access_token": "other"}, ("other", None)),
+        ({"access_token": "access-1"}, ("access-1", SOON)),
+        ({"expires_in": LATER}, ("access-1", SOON)),
+        ({}, ("access-1", SOON)),
+    ],
+    ids=str,
+)
+def test_rule_7_the_pair_that_expires_later_wins(store, own, expected):
+    saved(store, user_token(1))
+    found = store.find_token(make_token(user_name="user1@example.com:6001", **own))
+    assert (found.get_access_token(), found.get_expires_in()) == expected
+
+
+def test_rule_9_every_lookup_uses_an_index(disk):
+    with sqlite3.connect(disk.path) as database:
+        for key in ("id", "user_name", "access_token", "grant_token", "refresh_token"):
+            plan = database.execute(
+                f"EXPLAIN QUERY PLAN SELECT * FROM oauthtoken WHERE {key} = ?", ("x",)
+            ).fetchone()[3]
+            assert "USING INDEX" in plan, plan
+
+
+@pytest.mark.parametrize("key", ["grant_token", "refresh_token", "access_token"])
+def test_rule_10_a_name_learnt_later_keeps_one_row(store, key):
+    store.save_token(user_token(1, user_name=None))
+    named = {"user_name": "user1@example.com:6001", "client_id": "1000.PRACTICE"}
+    store.save_token(make_token(**named, **{key: f"{key.split('_')[0]}-1"}))
+    assert [values["user_name"] for values in contents(store)] == [named["user_name"]]
+
+
+def test_rule_10_a_client_learnt_later_keeps_one_row(store):
+    store.save_token(user_token(1, client_id=None, client_secret=None))
+    store.save_token(user_token(1))
+    assert [values["client_id"] for values in contents(store)] == ["1000.PRACTICE"]
+
+
+def test_rule_10_threads_that_save_the_same_users_keep_one_row_each(store, interleaved_threads):
+    together = threading.Barrier(4)
+
+    def work(_):
+        for number in range(10):
+            together.wait(timeout=30)
+            store.save_token(user_token(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(contents(store)) == 10
+
+
+@pytest.mark.parametrize("id", [*NASTY, "3", "007", "9" * 20])
+def test_rule_11_an_id_that_the_application_chose_is_kept(store, id):
+    saved(store, user_token(1, id=id))
+    assert store.find_token_by_id(id).get_access_token() == "access-1"
+    store.delete_token(id)
+    others = [user_token(number) for number in range(2, 12)]
+    saved(store, *others)
+    assert id not in [token.get_id() for token in others]
+
+
+def test_rule_11_an_id_chosen_for_a_known_user_is_kept_too(store):
+    saved(store, user_token(1), user_token(1, id="mine", access_token="new"))
+    assert [token.get_id() for token in store.get_tokens()] == ["mine"]
+    assert store.find_token_by_id("mine").get_access_token() == "new"
+
+
+@pytest.mark.parametrize("fields", [{"user_name": "u"}, {"id": "1"}, {"id": "", "client_id": "c"}])
+def test_rule_13_a_token_that_holds_no_token_raises(store, fields):
+    with pytest.raises(SDKException, match=r"TOKEN_STORE.*nothing to save"):
+        store.save_token(make_token(**fields))
+    assert contents(store) == []
+
+
+@pytest.mark.parametrize("nothing", [None, "token", {"access_token": "a"}], ids=repr)
+def test_rule_14_what_is_no_oauth_token_raises(store, nothing, caplog):
+    with pytest.raises(SDKException, match="takes an OAuthToken"):
+        store.save_token(nothing)
+    with pytest.raises(SDKException, match="takes an OAuthToken"):
+        store.find_token(nothing)
+    assert caplog.records[0].name == "kaizen_store"
+
+
+def test_rule_15_each_commit_reaches_the_disk(disk):
+    with disk._connection("look") as database:  # only the store's own connection can tell
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # 2: FULL
+
+
+def test_rule_16_a_saved_token_shares_nothing_with_the_store(store):
+    token = saved(store, user_token(1))
+    token.set_access_token("changed outside")
+    assert store.get_tokens()[0].get_access_token() == "access-1"
+
+
+def test_rule_20_half_a_surrogate_pair_is_refused_or_kept_and_never_shown(store, caplog):
+    try:
+        store.save_token(user_token(1, refresh_token="secret-\ud800"))
+    except SDKException as error:
+        assert "surrogate" in str(error) and "secret" not in repr([error, error.__cause__])
+    else:
+        assert store.find_token_by_id("1").get_refresh_token() == "secret-\ud800"
+    assert "secret" not in caplog.text
+
+
+def break_the_table(store):
+    with sqlite3.connect(store.path) as database:
+        database.execute("ALTER TABLE oauthtoken RENAME TO gone")
+
+
+def test_rule_21_a_failing_storage_raises_logs_and_keeps_secrets(disk, caplog):
+    saved(disk, user_token(1))
+    break_the_table(disk)
+    calls = {
+        "find a token": lambda: disk.find_token(user_token(1)),
+        "find a token by its id": lambda: disk.find_token_by_id("1"),
+        "save a token": lambda: disk.save_token(user_token(1)),
+        "delete a token": lambda: disk.delete_token("1"),
+        "delete all tokens": lambda: disk.delete_tokens(),
+        "list the tokens": lambda: disk.get_tokens(),
+    }
+    for doing, call in calls.items():
+        caplog.clear()
+        with pytest.raises(SDKException) as raised:
+            call()
+        error = raised.value
+        assert error.code == "TOKEN_STORE"
+        assert isinstance(error.cause, sqlite3.OperationalError) and error.__cause__ is error.cause
+        assert doing in str(error) and str(disk.path) in str(error)
+        (record,) = caplog.records
+        assert (record.name, record.levelno) == ("kaizen_store", logging.ERROR)
+        shown = f"{error} {error!r} {record.getMessage()} {disk!r}"
+        assert not any(secret in shown for secret in ("access-1", "refresh-1", "practice-secret"))
+
+
+def test_rule_21_a_failed_save_leaves_nothing_behind(disk):
+    with sqlite3.connect(disk.path) as database:
+        database.execute("DROP TABLE oauthtoken_saves")
+    with pytest.raises(SDKException):
+        disk.save_token(user_token(1))
+    with sqlite3.connect(disk.path) as database:
+        assert database.execute("SELECT count(*) FROM oauthtoken").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("path", ["no/such/folder.db", "folder", "text.txt"])
+def test_rule_21_a_path_that_is_no_database_says_so(tmp_path, path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.txt").write_text("these are somebody's notes, not a database\n" * 50)
+    with pytest.raises(SDKException, match=r"cannot open the store in .* \(.*\)") as raised:
+        CustomStoreSQLite(tmp_path / path)
+    assert str(tmp_path / path) in str(raised.value)
+    assert (tmp_path / "text.txt").read_text().startswith("these are")
+
+
+def test_rule_22_threads_share_a_store(store, interleaved_threads):
+    def work(number):
+        for _ in range(2):
+            store.save_token(user_token(number))
+            assert store.find_token(user_token(number)).get_access_token() == f"access-{number}"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(1, 17)))
+    ids = [token.get_id() for token in store.get_tokens()]
+    assert len(ids) == len(set(ids)) == 16
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_rule_22_both_sides_of_a_fork_go_on(store):
+    saved(store, user_token(1))
+    running = threading.Event()
+    stop = threading.Event()
+
+    def keep_busy():
+        while not stop.is_set():
+            store.find_token(user_token(1))
+            running.set()
+
+    thread = threading.Thread(target=keep_busy)
+    thread.start()
+    running.wait()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                try:
+                    store.save_token(user_token(2))
+                    good = store.find_token_by_id("2") is not None
+                finally:
+                    os._exit(0 if good else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()
+    # Memory is copied by a fork; a file is shared.
+    names = {values["user_name"] for values in contents(store)}
+    shared = isinstance(store, CustomStoreSQLite) and store.path.exists()
+    assert ("user2@example.com:6002" in names) == shared
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_rule_22_a_child_keeps_its_tokens_when_the_parent_closes(tmp_path):
+    store = CustomStoreSQLite(tmp_path / "zohooauth.db")
+    store.save_token(user_token(1))
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.read(receive, 1)
+            store.save_token(user_token(2))
+        finally:
+            os._exit(0)
+    store.close()  # as the last one on the file, so that SQLite removes its journal
+    os.write(send, b"!")
+    os.waitpid(child, 0)
+    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
+        assert len(store.get_tokens()) == 2
+
+
+@pytest.fixture
+def posts_database(tmp_path):
+    path = tmp_path / "zohooauth.db"
+    path.write_bytes(Path(__file__).with_name("zohooauth_from_the_post.db").read_bytes())
+    return path
+
+
+def test_rule_23_the_posts_database_keeps_its_rows_and_its_shape(posts_database):
+    with sqlite3.connect(posts_database) as database:
+        shape = database.execute("PRAGMA table_info(oauthtoken)").fetchall()
+        rows = database.execute("SELECT * FROM oauthtoken").fetchall()
+    with CustomStoreSQLite(posts_database) as store:
+        assert [token.get_id() for token in store.get_tokens()] == ["1", "2", "3", "4"]
+        assert store.find_token(make_token(user_name="user2@example.com:6002")).get_id() == "2"
+        assert saved(store, user_token(9)).get_id() == "5"
+    with sqlite3.connect(posts_database) as database:
+        assert database.execute("PRAGMA table_info(oauthtoken)").fetchall() == shape
+        after = database.execute("SELECT * FROM oauthtoken").fetchall()
+    assert after[:4] == rows and len(after) == 5
+
+
+def test_rule_11_ids_of_the_posts_rows_are_not_handed_out_again(posts_database):
+    with CustomStoreSQLite(posts_database) as store:
+        store.delete_token("4")
+        assert saved(store, user_token(9)).get_id() == "5"
+
+
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_rule_23_a_busy_database_is_opened_and_waited_for(posts_database, lock):
+    other = sqlite3.connect(posts_database, isolation_level=None, check_same_thread=False)
+    other.execute(f"BEGIN {lock}")
+    with CustomStoreSQLite(posts_database) as store:
+        threading.Timer(0.3, other.execute, ["COMMIT"]).start()
+        saved(store, user_token(9))
+        assert len(store.get_tokens()) == 5
+    other.close()
+
+
+def test_rule_24_a_closed_store_says_so_and_the_file_stays(tmp_path):
+    with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
+        saved(store, user_token(1))
+    store.close()
+    with pytest.raises(SDKException, match="closed, make a new one"):
+        store.get_tokens()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["zohooauth.db"]
