@@ -1,5 +1,6 @@
 # make lab        open the lessons in JupyterLab
 # make test       everything that CI runs
+# make compare    which rules the SDK's own stores and ours keep
 # make notebooks  run the lessons again and save their outputs
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test notebooks
+.PHONY: help lab test compare notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -33,6 +34,9 @@ test: $(VENV)/dev-installed
 	@echo "== 4 of 4: tests, then the lessons' outputs, then the browser"
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
+
+compare: $(VENV)/dev-installed
+	$(BIN)/python tests/compare_stores.py
 
 # The stamp files say which extras the environment holds: `dev` holds `notebooks` too.
 $(VENV)/notebooks-installed: pyproject.toml | $(BIN)/pip

@@ -21,8 +21,9 @@ def make_token(
     :param fields: further keyword arguments of ``OAuthToken``.
     """
     user = None if user_name is None else UserSignature(user_name)
-    # The SDK wants one of its keys; an empty id counts as none (rules, "Words").
-    token = OAuthToken(user_signature=user, **({"id": ""} | fields))
+    # The SDK's constructor wants one of the keys; an id that is taken away again is one.
+    token = OAuthToken(user_signature=user, **({"id": "none yet"} | fields))
+    token.set_id(fields.get("id"))
     token.set_expires_in(expires_in)
     return token
 
