@@ -19,7 +19,7 @@ help:
 
 # `make lab LAB_ARGS="--no-browser --allow-root"` suits a container.
 lab: $(VENV)/notebooks-installed
-	$(BIN)/jupyter-lab $(LAB_ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 notebooks: $(VENV)/notebooks-installed
 	$(BIN)/python .ci/notebooks.py
