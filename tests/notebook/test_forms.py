@@ -296,6 +296,8 @@ def test_refresh_gives_the_next_access_token(initialized, zoho, store, tmp_path,
     after = store.find_token_by_id("1")
     assert after.get_access_token() != before.get_access_token()
     assert after.get_refresh_token() == before.get_refresh_token()
+    old = {"Authorization": f"Zoho-oauthtoken {before.get_access_token()}"}
+    assert requests.get(f"{zoho.url}/crm/v8/org", headers=old, timeout=5).status_code == 401
     assert fingerprint(after.get_access_token()) in form.status.value
     run_shown_code(form, tmp_path, monkeypatch, store=store, zoho=zoho)
     assert store.find_token_by_id("1").get_access_token() != after.get_access_token()
