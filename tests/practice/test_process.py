@@ -25,6 +25,8 @@ def test_it_tells_what_is_needed_serves_and_ends_with_ctrl_c():
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A test run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         told = ""
