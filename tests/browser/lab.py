@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
 MINUTE = 60_000  # Playwright counts in milliseconds
+START = 3 * MINUTE  # a first start on a busy machine takes its time
 
 # The notebook in front; `jupyterapp` is there thanks to `LabApp.expose_app_in_browser`.
 NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
@@ -26,17 +27,17 @@ class Lab:
 def open_notebook(page: Page, lab: Lab, name: str) -> None:
     """Open a notebook of the lab's folder and wait for a fresh kernel; the theme is "Light"."""
     page.goto(f"{lab.url}/lab/tree/{quote(name)}?reset&token={lab.token}")
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=MINUTE)
+    page.wait_for_function(KERNEL_IS_IDLE, timeout=START)
     # A test before may have left its kernel running.
     page.evaluate(f"{NOTEBOOK}.sessionContext.restartKernel()")
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=MINUTE)
+    page.wait_for_function(KERNEL_IS_IDLE, timeout=START)
     set_theme(page, "Light")  # JupyterLab remembers the one that an earlier test chose
 
 
 def run_all(page: Page) -> None:
     """Run every cell and wait for the last; no cell may raise."""
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=MINUTE)
+    page.wait_for_function(KERNEL_IS_IDLE, timeout=START)
     counts = page.evaluate(
         f"""{NOTEBOOK}.content.widgets.filter(cell => cell.model.type === 'code')
             .map(cell => cell.model.executionCount)"""
