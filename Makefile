@@ -1,6 +1,7 @@
-# make lab        open the lessons in JupyterLab
-# make test       everything that CI runs
-# make notebooks  run the lessons again and save their outputs
+# make lab         open the lessons in JupyterLab
+# make test        everything that CI runs
+# make test-crash  kill processes while they save, 200 times, and look for every save
+# make notebooks   run the lessons again and save their outputs
 
 PYTHON ?= python3
 LAB_ARGS ?=
@@ -12,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test notebooks
+.PHONY: help lab test test-crash notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -33,6 +34,11 @@ test: $(VENV)/dev-installed
 	@echo "== 4 of 4: tests, then the lessons' outputs, then the browser"
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
+
+# `make test-crash CRASH_KILLS=1000` kills more often.
+test-crash: export CRASH_KILLS ?= 200
+test-crash: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -s tests/test_crash.py
 
 # The stamp files say which extras the environment holds: `dev` holds `notebooks` too.
 $(VENV)/notebooks-installed: pyproject.toml | $(BIN)/pip
