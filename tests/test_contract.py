@@ -4,8 +4,6 @@ import logging
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -314,19 +312,6 @@ def test_rule_14_what_is_no_oauth_token_raises(store, nothing, caplog):
     assert caplog.records[0].name == "kaizen_store"
 
 
-def test_rule_15_a_saved_token_survives_a_killed_process(tmp_path):
-    code = (
-        "import os, signal, sys; sys.path.insert(0, sys.argv[2]);"
-        "from stores import user_token; from kaizen_store import CustomStoreSQLite;"
-        "CustomStoreSQLite(sys.argv[1]).save_token(user_token(1));"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    path, here = tmp_path / "zohooauth.db", Path(__file__).parent
-    subprocess.run([sys.executable, "-c", code, path, here], check=False)
-    with CustomStoreSQLite(path) as store:
-        assert len(contents(store)) == 1
-
-
 def test_rule_15_each_commit_reaches_the_disk(disk):
     with disk._connection("look") as database:  # only the store's own connection can tell
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -449,41 +434,6 @@ def test_rule_21_a_path_that_is_no_database_says_so(tmp_path, path):
         CustomStoreSQLite(tmp_path / path)
     assert str(tmp_path / path) in str(raised.value)
     assert (tmp_path / "text.txt").read_text().startswith("these are")
-
-
-def test_rule_22_threads_share_a_store(store, interleaved_threads):
-    def work(number):
-        for _ in range(2):
-            store.save_token(user_token(number))
-            assert store.find_token(user_token(number)).get_access_token() == f"access-{number}"
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(1, 17)))
-    ids = [token.get_id() for token in store.get_tokens()]
-    assert len(ids) == len(set(ids)) == 16
-
-
-def run_in_processes(code, count, *arguments):
-    running = [
-        subprocess.Popen([sys.executable, "-c", code, str(number), *map(str, arguments)])
-        for number in range(count)
-    ]
-    assert [process.wait() for process in running] == [0] * count
-
-
-def test_rule_22_processes_share_a_database_from_its_first_moment(tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[3]);"
-        "from stores import user_token; from kaizen_store import CustomStoreSQLite;"
-        "store = CustomStoreSQLite(sys.argv[2]); first = int(sys.argv[1]) * 25;"
-        "[store.save_token(user_token(n)) for n in range(first, first + 25)];"
-        "[store.save_token(user_token(999)) for _ in range(5)]"
-    )
-    path = tmp_path / "zohooauth.db"
-    run_in_processes(code, 4, path, Path(__file__).parent)
-    with CustomStoreSQLite(path) as store:
-        ids = [token.get_id() for token in store.get_tokens()]
-    assert len(ids) == len(set(ids)) == 101
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
