@@ -7,6 +7,7 @@ for the disk, is checked by `test_rule_15_each_commit_reaches_the_disk`.
 chose, though not the moments at which the machine runs each process.
 """
 
+import contextlib
 import itertools
 import os
 import random
@@ -128,7 +129,7 @@ class Expected:
             store.save_token(token)
             stored[0] = (0, int(token.get_id()))
             assert stored_in(store) == stored
-        with sqlite3.connect(self.path) as database:
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
