@@ -1,7 +1,8 @@
-# make lab        open the lessons in JupyterLab
-# make test       everything that CI runs
-# make compare    which rules the SDK's own stores and ours keep
-# make notebooks  run the lessons again and save their outputs
+# make lab         open the lessons in JupyterLab
+# make test        everything that CI runs
+# make test-crash  kill processes while they save, 200 times, and look for every save
+# make compare     which rules the SDK's own stores and ours keep
+# make notebooks   run the lessons again and save their outputs
 
 PYTHON ?= python3
 LAB_ARGS ?=
@@ -13,7 +14,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test compare notebooks
+.PHONY: help lab test test-crash compare notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -37,6 +38,11 @@ test: $(VENV)/dev-installed
 
 compare: $(VENV)/dev-installed
 	$(BIN)/python tests/compare_stores.py
+
+# `make test-crash CRASH_KILLS=1000` kills more often.
+test-crash: export CRASH_KILLS ?= 200
+test-crash: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -s tests/test_crash.py
 
 # The stamp files say which extras the environment holds: `dev` holds `notebooks` too.
 $(VENV)/notebooks-installed: pyproject.toml | $(BIN)/pip

@@ -64,6 +64,9 @@ WHAT_TO_DO = {
     "readonly": "see that you may write to the file and to its folder",
     "not a database": "the file holds something else and was left as it is: give another path",
     "full": "the disk is full: nothing of this call was saved, free some space and try again",
+    "disk I/O": "the disk may be full or failing: free some space or see to it, and try again",
+    "malformed": "the file is damaged: keep a copy of it, and give another path or a backup",
+    "removed or replaced": "put it back, or start your program again to begin with a new one",
     "no such column": "its table oauthtoken was made by another program: give another path",
 }
 
@@ -83,7 +86,7 @@ class CustomStoreSQLite(TokenStore):
 
     def __init__(self, path: str | os.PathLike[str] = "zohooauth.db") -> None:
         self._in_memory = os.fspath(path) == ":memory:"
-        self.path = Path(path) if self._in_memory else Path(path).expanduser().absolute()
+        self.path = Path(path)
         self._connections: dict[int, _Connection] = {}
         self._closed = False
         with _forking:
@@ -91,8 +94,10 @@ class CustomStoreSQLite(TokenStore):
         connection = self._own_connection()
         with connection.lock:
             try:
+                if not self._in_memory:
+                    self.path = self.path.expanduser().absolute()
                 connection.database = self._open(wait_s=0.0)
-            except (sqlite3.Error, OSError, ValueError) as error:
+            except (sqlite3.Error, OSError, ValueError, RuntimeError) as error:
                 # Where another process writes just now, the first call opens it, and waits.
                 if not _is_locked(error):
                     failure = self._failure("open the store", error)
@@ -143,7 +148,7 @@ class CustomStoreSQLite(TokenStore):
         """
         row = token_row.row_to_save(token)
         with self._connection("save a token") as database:
-            database.execute("BEGIN IMMEDIATE")
+            database.begin()
             stored = token_row.find_row(row, database.rows_with)
             if stored is None:
                 former_id, id = None, row[token_row.ID] or database.new_id()
@@ -164,7 +169,7 @@ class CustomStoreSQLite(TokenStore):
         :raises SDKException: code ``TOKEN_STORE``, when no row has this id or the database fails.
         """
         with self._connection("delete a token") as database:
-            database.execute("BEGIN IMMEDIATE")
+            database.begin()
             deleted = database.execute("DELETE FROM oauthtoken WHERE id = ?", (id,)).rowcount
             database.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (id,))
             database.execute("COMMIT")
@@ -177,7 +182,7 @@ class CustomStoreSQLite(TokenStore):
         :raises SDKException: code ``TOKEN_STORE``, when the database fails.
         """
         with self._connection("delete all tokens") as database:
-            database.execute("BEGIN IMMEDIATE")
+            database.begin()
             database.execute("DELETE FROM oauthtoken")
             database.execute("DELETE FROM oauthtoken_saves")
             database.execute("COMMIT")
@@ -217,7 +222,7 @@ class CustomStoreSQLite(TokenStore):
         thread = 0 if self._in_memory else threading.get_ident()
         return self._connections.get(thread) or self._connections.setdefault(thread, _Connection())
 
-    def _open(self, wait_s: float = BUSY_TIMEOUT_S) -> Database:
+    def _open(self, wait_s: float) -> Database:
         if self._closed:
             raise ValueError("this store is closed, make a new one")
         if not self._in_memory:
@@ -225,6 +230,8 @@ class CustomStoreSQLite(TokenStore):
         database = _connect(str(self.path), wait_s)
         try:
             _set_up(database, time.monotonic() + wait_s)
+            if not self._in_memory:
+                database.path, database.file = self.path, self.path.stat()
         except BaseException:
             database.close()
             raise
@@ -245,6 +252,18 @@ class CustomStoreSQLite(TokenStore):
 
 class Database(sqlite3.Connection):
     """A connection that knows the statements which more than one method of a store needs."""
+
+    path: Path
+    file: os.stat_result | None = None  # which file it opened at its path; None in memory
+
+    def begin(self) -> None:
+        """Begin to write, when nobody else does; raise where the save would be lost.
+
+        SQLite goes on in a file that was removed, or replaced by another, and sees no failure.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        if self.file is not None and not _is_at(self.path, self.file):
+            raise sqlite3.OperationalError("the file was removed or replaced after it was opened")
 
     def rows_with(self, column: str, value: str) -> list[token_row.Row]:
         """Return the rows in which a key column holds a value, the one saved last first.
@@ -305,7 +324,7 @@ class _Use:
         if self.connection.database is not None:
             return self.connection.database
         try:
-            self.connection.database = self.store._open()
+            self.connection.database = self.store._open(BUSY_TIMEOUT_S)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -343,17 +362,25 @@ def _set_up(database: Database, deadline_s: float) -> None:
     """
     while True:
         try:
-            # WAL: readers and the writer do not wait for each other. FULL: COMMIT returns when
-            # the disk has it (rule 15). https://www.sqlite.org/pragma.html#pragma_synchronous
-            database.execute("PRAGMA journal_mode = WAL")
+            # FULL: COMMIT returns when the disk has it (rule 15). WAL: readers and the writer do
+            # not wait for each other; it stays in the file, so it comes after the look at the
+            # tables. https://www.sqlite.org/pragma.html#pragma_synchronous
             database.execute("PRAGMA synchronous = FULL")
             _create_tables(database)
+            database.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
             # Turning WAL on fails at once, without the busy timeout, where two do it together.
             if not _is_locked(error) or time.monotonic() >= deadline_s:
                 raise
             time.sleep(0.01)
+
+
+def _is_at(path: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), file)
+    except FileNotFoundError:
+        return False
 
 
 def _is_locked(error: BaseException) -> bool:
@@ -369,6 +396,7 @@ def _create_tables(database: Database) -> None:
         for statement in SCHEMA.values():
             database.execute(statement)
         database.execute(RECORD_IDS)
+        database.execute(f"{SELECT} LIMIT 0")  # fails, and undoes all, where a column is missing
 
 
 _creating = threading.Lock()
@@ -379,7 +407,7 @@ def _create_for_owner_alone(path: Path) -> None:
     # that this process has on it through SQLite, so nobody may open it in between.
     # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
     with _creating, contextlib.suppress(FileExistsError):
-        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 # SQLite forbids to carry an open connection over a fork, so all are closed before it; parent and
