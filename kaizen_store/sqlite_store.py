@@ -220,7 +220,11 @@ class CustomStoreSQLite(TokenStore):
         # A database in memory is its connection, so all threads take turns at one. A thread that
         # has ended leaves its number, and so its connection, to a later one.
         thread = 0 if self._in_memory else threading.get_ident()
-        return self._connections.get(thread) or self._connections.setdefault(thread, _Connection())
+        connection = self._connections.get(thread)
+        if connection is None:
+            with _forking:  # which waits for all connections that there are, so none may come new
+                connection = self._connections.setdefault(thread, _Connection())
+        return connection
 
     def _open(self, wait_s: float) -> Database:
         if self._closed:

@@ -1,6 +1,7 @@
 """What can be wrong with a file is told plainly, loses nothing, and shows no secret."""
 
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -21,6 +22,7 @@ from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 from kaizen_store import CustomStoreSQLite, sqlite_store, token_row
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+FORKS = 15
 NOBODY = 65534  # a user without rights, for what the superuser may do anyway
 
 
@@ -157,6 +159,7 @@ def contents(folder):
         (make_link_into_a_missing_folder, "zohooauth.db", "that its folder exists"),
         (make_nothing, "no/such/folder.db", "that its folder exists"),
     ],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_what_is_no_token_database_is_refused_and_left_as_it_is(tmp_path, make, name, what_to_do):
     path = tmp_path / name
@@ -288,7 +291,7 @@ def test_a_full_disk_is_told_and_goes_on_with_more_room(tmp_path):
         filling.unlink()
         check_that_it_goes_on(store, path, saved)
     finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        subprocess.run(["umount", "-l", tmp_path], check=True)  # -l: a failed test holds it open
 
 
 # Rights
@@ -326,6 +329,7 @@ def without_rights(work, folder):
         (0o500, 0o400, "that you may write"),
         (0o500, 0o600, "that you may write"),
     ],
+    ids=lambda value: oct(value) if isinstance(value, int) else "",
 )
 def test_a_lacking_right_is_told(folder_of_another, folder_mode, file_mode, what_to_do):
     path = folder_of_another / "zohooauth.db"
@@ -398,6 +402,79 @@ def test_no_write_goes_into_a_file_that_was_removed(tmp_path, replaced):
     store.save_token(user_token(3))
     store.close()
     assert stored_at(path) == ["access-1", "access-3"]
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_while_threads_open_connections_and_save_loses_nothing(tmp_path):
+    path = tmp_path / "zohooauth.db"
+    store = CustomStoreSQLite(path)
+    stop = threading.Event()
+    saved = []
+
+    def save(number):
+        store.save_token(user_token(number))
+        saved.append(f"access-{number}")
+
+    def keep_saving(first):
+        for number in itertools.count(first):
+            if stop.is_set():
+                return
+            in_new_thread(save, number)
+
+    def in_new_thread(work, *arguments):  # which needs a connection of its own
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread.start()
+        thread.join(timeout=20)
+        assert not thread.is_alive(), "the store waits for a thread that the child does not have"
+
+    def save_in_child(number):
+        saved.clear()
+        save(number)
+        in_new_thread(save, number + 1)
+        return " ".join(saved)
+
+    busy = [threading.Thread(target=keep_saving, args=(first,)) for first in (10_000, 20_000)]
+    for thread in busy:
+        thread.start()
+    try:
+        said = [in_child(lambda n=n: save_in_child(n)) for n in range(0, 2 * FORKS, 2)]
+    finally:
+        stop.set()
+        for thread in busy:
+            thread.join()
+    store.close()
+    assert len(" ".join(said).split()) == 2 * FORKS and len(saved) > FORKS
+    assert sorted(stored_at(path)) == sorted([*saved, *" ".join(said).split()])
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_carries_no_connection_over_that_is_made_while_it_waits(tmp_path):
+    store = CustomStoreSQLite(tmp_path / "zohooauth.db")
+    held = threading.Event()
+
+    def use(before_s, during_s):
+        time.sleep(before_s)
+        with store._connection("look"):
+            held.set()
+            time.sleep(during_s)
+
+    first = threading.Thread(target=use, args=(0, 0.5))  # the fork waits for this one
+    second = threading.Thread(target=use, args=(0.2, 1))  # and this one comes meanwhile
+    first.start()
+    second.start()
+    held.wait()
+
+    def carried_over():
+        connections = store._connections.values()
+        return repr([c for c in connections if c.lock.locked() or c.database is not None])
+
+    said = in_child(carried_over)
+    first.join()
+    second.join()
+    store.close()
+    assert said == "[]"
 
 
 # Who may read the files
