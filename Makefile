@@ -1,11 +1,13 @@
 # make lab         open the lessons in JupyterLab
 # make test        everything that CI runs
 # make test-crash  kill processes while they save, 200 times, and look for every save
+# make test-matrix the contract with every SDK on every Python that is found
 # make compare     which rules the SDK's own stores and ours keep
 # make notebooks   run the lessons again and save their outputs
 
 PYTHON ?= python3
 LAB_ARGS ?=
+TOX_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
@@ -14,7 +16,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test test-crash compare notebooks
+.PHONY: help lab test test-crash test-matrix compare notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -35,6 +37,9 @@ test: $(VENV)/dev-installed
 	@echo "== 4 of 4: tests, then the lessons' outputs, then the browser"
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
+
+test-matrix: $(VENV)/dev-installed
+	$(BIN)/tox run $(TOX_ARGS)
 
 compare: $(VENV)/dev-installed
 	$(BIN)/python tests/compare_stores.py
