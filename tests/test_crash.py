@@ -56,6 +56,7 @@ class Writer:
         self.process = os.fork()
         if self.process == 0:
             try:
+                os.close(self.reports)  # so that writing fails, and ends it, when the test is gone
                 save_until_killed(path, users, first_number, report)
             except BaseException:
                 traceback.print_exc()
