@@ -225,28 +225,6 @@ def test_rule_21_a_failed_save_leaves_nothing_behind(disk):
         assert database.execute("SELECT count(*) FROM oauthtoken").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("path", ["no/such/folder.db", "folder", "text.txt"])
-def test_rule_21_a_path_that_is_no_database_says_so(tmp_path, path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "text.txt").write_text("these are somebody's notes, not a database\n" * 50)
-    with pytest.raises(SDKException, match=r"cannot open the store in .* \(.*\)") as raised:
-        CustomStoreSQLite(tmp_path / path)
-    assert str(tmp_path / path) in str(raised.value)
-    assert (tmp_path / "text.txt").read_text().startswith("these are")
-
-
-def test_rule_22_threads_share_a_store(store, interleaved_threads):
-    def work(number):
-        for _ in range(2):
-            store.save_token(user_token(number))
-            assert store.find_token(user_token(number)).get_access_token() == f"access-{number}"
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, range(1, 17)))
-    ids = [token.get_id() for token in store.get_tokens()]
-    assert len(ids) == len(set(ids)) == 16
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_rule_22_both_sides_of_a_fork_go_on(store):
