@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -76,7 +77,7 @@ class Argument:
 
 def plain(name: str, value: str) -> Argument:
     """Return an argument that is no secret; its code is the value itself."""
-    return Argument(name, lambda: value, repr(value))
+    return Argument(name, lambda: value, quoted(value))
 
 
 def secret(name: str, typed: str, practice: Any = None, code: str = "") -> Argument:
@@ -117,16 +118,21 @@ def token_code(arguments: list[Argument]) -> str:
 
 
 def script(*parts: str) -> str:
-    """Return a script: the imports that its statements need, then the statements.
+    """Return a script: the imports that its statements need, sorted, then the statements.
 
-    :param parts: import lines first to last, then code.
+    :param parts: import lines and code, in any order of the imports.
     """
-    code = [part for part in parts if not part.startswith(("import ", "from "))]
-    imports = [part for part in parts if part.startswith(("import ", "from "))]
-    text = "\n".join(code)
-    if "os.environ" in text:
-        imports.insert(0, IMPORT_OS)
-    return "\n".join(imports) + "\n\n" + text
+    text = "\n".join(part for part in parts if not part.startswith(("import ", "from ")))
+    modules = [part for part in parts if part.startswith("import ")]
+    modules += [IMPORT_OS] if "os.environ" in text else []
+    names = [part for part in parts if part.startswith("from ")]
+    blocks = ("\n".join(sorted(block)) for block in (modules, names))
+    return "\n\n".join([*filter(None, blocks), text])
+
+
+def quoted(value: str) -> str:
+    """Return a text as Python code, in double quotes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 class InitializeForm(Form):
@@ -247,7 +253,7 @@ class InitializeForm(Form):
             center = DATA_CENTERS[values["server"]].__name__
             imports.append(f"from {SDK}.crm.api.dc import {center}")
             environment = f"{center}.{values['environment']}()"
-        path = repr(values["path"]) if kind == CustomStoreSQLite.__name__ else ""
+        path = quoted(values["path"]) if kind == CustomStoreSQLite.__name__ else ""
         return script(
             *imports,
             f"from kaizen_store import {kind}",
@@ -262,7 +268,7 @@ class InitializeForm(Form):
     def _arguments(self, values: dict[str, str]) -> list[Argument]:
         kind, user = values["kind"].replace(" ", "_"), values.get("user", "")
         zoho = self.zoho if self._practice(values) else None
-        token_code = last_code(kind) if kind == "refresh_token" else f"zoho.grant({user!r})"
+        token_code = last_code(kind) if kind == "refresh_token" else f"zoho.grant({quoted(user)})"
 
         def own_secret() -> str:
             return zoho.client_secret if zoho else ""
@@ -370,7 +376,7 @@ class SaveForm(Form):
                 Argument(
                     "user_signature",
                     lambda: UserSignature(user_name),
-                    f"UserSignature({user_name!r})",
+                    f"UserSignature({quoted(user_name)})",
                 )
             )
         if values["client_id"]:
@@ -382,7 +388,7 @@ class SaveForm(Form):
                         name,
                         values[name],
                         partial(practice_token, name, user_name),
-                        f"practice_token({name!r}, {user_name!r})",
+                        f"practice_token({quoted(name)}, {quoted(user_name)})",
                     )
                 )
         if not arguments or arguments[-1].name in ("user_signature", "client_id", "client_secret"):
@@ -460,7 +466,7 @@ class FindForm(Form):
     def code(self, values: dict[str, str]) -> str:
         """Return the code of the step."""
         if values["way"] == "id":
-            return f"token = store.find_token_by_id({values['name']!r})"
+            return f"token = store.find_token_by_id({quoted(values['name'])})"
         imports = [IMPORT_TOKEN] + [IMPORT_USER] * (values["way"] == "user name")
         return script(
             *imports,
@@ -472,7 +478,9 @@ class FindForm(Form):
         way, name = values["way"], values["name"]
         if way == "user name":
             return [
-                Argument("user_signature", lambda: UserSignature(name), f"UserSignature({name!r})")
+                Argument(
+                    "user_signature", lambda: UserSignature(name), f"UserSignature({quoted(name)})"
+                )
             ]
         kind = way.replace(" ", "_")
         token = secret(kind, values["token"], lambda: last_token(self.store, kind), last_code(kind))
@@ -554,8 +562,8 @@ class RefreshForm(Form):
         return script(
             IMPORT_TOKEN,
             *(["zoho.advance(hours=1)"] if self.zoho else []),
-            f"token = store.find_token_by_id({values['id']!r})",
+            f"token = store.find_token_by_id({quoted(values['id'])})",
             'token.set_expires_in("0")  # long past, in epoch milliseconds',
             "store.save_token(token)",
-            f"OAuthToken(id={values['id']!r}).get_token()",
+            f"OAuthToken(id={quoted(values['id'])}).get_token()",
         )

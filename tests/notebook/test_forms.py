@@ -2,6 +2,8 @@
 
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -185,6 +187,9 @@ def run_shown_code(form, folder, monkeypatch, **names):
     code = form._code.value.removeprefix("<pre>").removesuffix("</pre>")
     for escaped, character in (("&#x27;", "'"), ("&quot;", '"'), ("&lt;", "<"), ("&gt;", ">")):
         code = code.replace(escaped, character)
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,I,Q", "-"]
+    tidy = subprocess.run(ruff, input=code, text=True, capture_output=True)
+    assert tidy.returncode == 0, tidy.stdout
     scope = dict(names)
     exec(compile(code, "the shown code", "exec"), scope)
     return scope
