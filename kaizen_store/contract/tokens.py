@@ -22,7 +22,7 @@ def make_token(
     """
     user = None if user_name is None else UserSignature(user_name)
     # The SDK's constructor wants one of the keys; an id that is taken away again is one.
-    token = OAuthToken(user_signature=user, **({"id": "none yet"} | fields))
+    token = OAuthToken(user_signature=user, **(fields | {"id": "taken away below"}))
     token.set_id(fields.get("id"))
     token.set_expires_in(expires_in)
     return token

@@ -1,0 +1,195 @@
+"""Every store does what a plain model of the rules does, over random sequences of its methods."""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from stores import STORES, make_token, values_of
+from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
+
+TOKENS = ("grant_token", "refresh_token", "access_token")
+
+
+class Model:
+    """The rules as the contract tells them, on a list of dictionaries."""
+
+    def __init__(self):
+        self.rows = []  # oldest first
+        self.saves = 0
+        self.highest = 0
+
+    def find(self, wanted):
+        if wanted["id"] and (rows := self.having("id", wanted["id"])):
+            return rows[0]
+        name, client = wanted["user_name"], wanted["client_id"]
+        keys = []
+        if name:
+            # Then a row that was saved before the name was known (rule 10).
+            keys = ["user_name", "access_token", "grant_token", "refresh_token"]
+        elif wanted["access_token"] and not client and not wanted["client_secret"]:
+            keys = ["access_token"]
+        elif client and wanted["client_secret"]:
+            keys = ["grant_token", "refresh_token"]
+        for key in keys:
+            rows = self.having(key, wanted[key]) if wanted[key] else []
+            # Never another user's row, never another client's.
+            rows = [row for row in rows if not name or row["user_name"] in (None, name)]
+            rows = [row for row in rows if not client or row["client_id"] in (None, client)]
+            if rows:
+                return max(rows, key=lambda row: row["saved"])
+        return None
+
+    def having(self, key, value):
+        return [row for row in self.rows if row[key] == value]
+
+    def save(self, token):
+        row = self.find(token)
+        self.saves += 1
+        if row is None:
+            row = dict(token)
+            if not row["id"]:
+                self.highest += 1
+                while self.having("id", str(self.highest)):
+                    self.highest += 1
+                row["id"] = str(self.highest)
+            self.rows.append(row)
+        else:
+            row.update({key: value for key, value in token.items() if value})
+        row["saved"] = self.saves
+        if row["id"].isdecimal() and len(row["id"]) < 10:
+            self.highest = max(self.highest, int(row["id"]))
+        return row["id"]
+
+    def completed(self, token, row):
+        filled = {key: token[key] or row[key] for key in token}
+        pairs = [(side["access_token"], side["expiry_time"]) for side in (token, row)]
+        (own, own_expiry), (stored, stored_expiry) = pairs
+        if own and stored and own_expiry and stored_expiry:
+            later = number(stored_expiry) > number(own_expiry)
+            pair = pairs[1] if later else pairs[0]
+        elif own and own != stored:
+            pair = pairs[0]
+        elif own:
+            pair = (own, own_expiry or stored_expiry)
+        else:
+            pair = pairs[1] if stored or not own_expiry else pairs[0]
+        return filled | {"access_token": pair[0], "expiry_time": pair[1]}
+
+
+def number(text):
+    return int(text) if text.isdecimal() else 0
+
+
+def some(*values):
+    return st.sampled_from((None, "", *values))
+
+
+NASTY = "x' or '1'='1; -- %_\u202e💾\u0000"
+FIELDS = {
+    "id": st.sampled_from((None, None, None, "", "1", "2", "3", "7", "mine", NASTY, "9" * 12)),
+    "user_name": some("ada@example.com:1", "ben@example.com:1", NASTY),
+    "client_id": some("client 1", "client 2"),
+    "client_secret": some("secret"),
+    "refresh_token": some("refresh 1", "refresh 2", NASTY),
+    "access_token": some("access 1", "access 2", "x" * 300),
+    "grant_token": some("grant 1", "grant 2"),
+    "expiry_time": some("1000", "2000", "30000", "no number"),
+    "redirect_url": some("https://example.com/"),
+    "api_domain": some("https://www.zohoapis.eu"),
+}
+tokens = st.fixed_dictionaries(FIELDS)
+ids = st.sampled_from(("", "1", "2", "3", "4", "8", "mine", NASTY, "9" * 12, "1 or 1=1"))
+
+
+def token_with(values):
+    fields = dict(values)
+    return make_token(fields.pop("user_name"), fields.pop("expiry_time"), **fields)
+
+
+class Sequence(RuleBasedStateMachine):
+    make_store = None
+
+    @initialize()
+    def begin(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = self.make_store(Path(self.folder.name))
+        self.model = Model()
+
+    def teardown(self):
+        getattr(self.store, "close", lambda: None)()
+        self.folder.cleanup()
+
+    @rule(values=tokens)
+    def save(self, values):
+        token = token_with(values)
+        wanted = values_of(token)
+        if not any(wanted[key] for key in TOKENS):
+            with pytest.raises(SDKException):
+                self.store.save_token(token)
+        else:
+            self.store.save_token(token)
+            assert token.get_id() == self.model.save(wanted)
+        self.same()
+
+    @rule(values=tokens)
+    def find(self, values):
+        token = token_with(values)
+        wanted = values_of(token)
+        row = self.model.find(wanted)
+        found = self.store.find_token(token)
+        assert found is (None if row is None else token)
+        assert values_of(token) == (self.model.completed(wanted, row) if row else wanted)
+
+    @rule(id=ids)
+    def find_by_id(self, id):
+        found = self.store.find_token_by_id(id)
+        rows = [shown(row) for row in self.model.having("id", id)]
+        assert ([] if found is None else [values_of(found)]) == rows
+
+    @rule(id=ids)
+    def delete(self, id):
+        rows = self.model.having("id", id)
+        if rows:
+            self.store.delete_token(id)
+            self.model.rows.remove(rows[0])
+        else:
+            with pytest.raises(SDKException):
+                self.store.delete_token(id)
+        self.same()
+
+    @rule()
+    def delete_all(self):
+        self.store.delete_tokens()
+        self.model.rows.clear()
+        self.same()
+
+    def same(self):
+        stored = [values_of(token) for token in self.store.get_tokens()]
+        assert stored == [shown(row) for row in self.model.rows]
+
+
+def shown(row):
+    return {key: value for key, value in row.items() if key != "saved"}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_every_sequence_ends_as_in_the_model(name, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("kaizen_store"), "disabled", True)  # many are refused
+    # The same sequences each time; MODEL_EXAMPLES=2000 tries more of them, and new ones.
+    count = int(os.environ.get("MODEL_EXAMPLES", "60"))
+    machine = type(name, (Sequence,), {"make_store": staticmethod(STORES[name])})
+    machine.TestCase.settings = settings(
+        max_examples=count,
+        stateful_step_count=30,
+        deadline=None,
+        derandomize="MODEL_EXAMPLES" not in os.environ,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    machine.TestCase().runTest()
