@@ -181,7 +181,7 @@ def shown(row):
 def test_every_sequence_ends_as_in_the_model(name, monkeypatch):
     monkeypatch.setattr(logging.getLogger("kaizen_store"), "disabled", True)  # many are refused
     # The same sequences each time; MODEL_EXAMPLES=2000 tries more of them, and new ones.
-    count = int(os.environ.get("MODEL_EXAMPLES", "60"))
+    count = int(os.environ.get("MODEL_EXAMPLES", "200"))
     machine = type(name, (Sequence,), {"make_store": staticmethod(STORES[name])})
     machine.TestCase.settings = settings(
         max_examples=count,
