@@ -75,6 +75,9 @@ class CustomStoreList(TokenStore):
                 self._rows.append(row)
             else:
                 row = token_row.updated(stored, row)
+                for other in token_row.absorbed(stored, row, self._rows_with):
+                    self._remove(other)
+                    row = token_row.updated(other, row)
                 self._rows[self._rows.index(stored)] = row
                 del self._save_numbers[stored[token_row.ID]]
             self._last_id = max(self._last_id, token_row.number_of(row[token_row.ID]) or 0)
@@ -92,8 +95,7 @@ class CustomStoreList(TokenStore):
             rows = self._rows_with("id", id)
             if not rows:
                 raise token_row.unknown_id()
-            self._rows.remove(rows[0])
-            del self._save_numbers[id]
+            self._remove(rows[0])
 
     def delete_tokens(self) -> None:
         """Delete every row; their ids are not used again (rules 11 and 19)."""
@@ -110,6 +112,10 @@ class CustomStoreList(TokenStore):
         place = token_row.COLUMNS.index(column)
         rows = [row for row in self._rows if row[place] == value]
         return sorted(rows, key=lambda row: self._save_numbers[row[token_row.ID]], reverse=True)
+
+    def _remove(self, row: list[Any]) -> None:
+        self._rows.remove(row)
+        del self._save_numbers[row[token_row.ID]]
 
     def _new_id(self) -> str:
         while True:

@@ -154,8 +154,12 @@ class CustomStoreSQLite(TokenStore):
                 former_id, id = None, row[token_row.ID] or database.new_id()
                 database.execute(INSERT, (id, *row[1:]))
             else:
-                former_id, id = stored[token_row.ID], row[token_row.ID] or stored[token_row.ID]
-                database.execute(UPDATE, (id, *token_row.updated(stored, row)[1:], former_id))
+                former_id, new = stored[token_row.ID], token_row.updated(stored, row)
+                for other in token_row.absorbed(stored, new, database.rows_with):
+                    database.delete(other[token_row.ID])
+                    new = token_row.updated(other, new)
+                id = new[token_row.ID]
+                database.execute(UPDATE, (*new, former_id))
             database.record_save(id, former_id)
             database.execute("COMMIT")
         token.set_id(id)
@@ -170,8 +174,7 @@ class CustomStoreSQLite(TokenStore):
         """
         with self._connection("delete a token") as database:
             database.begin()
-            deleted = database.execute("DELETE FROM oauthtoken WHERE id = ?", (id,)).rowcount
-            database.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (id,))
+            deleted = database.delete(id)
             database.execute("COMMIT")
         if not deleted:
             raise token_row.unknown_id()
@@ -286,6 +289,14 @@ class Database(sqlite3.Connection):
             number = self.execute("INSERT INTO oauthtoken_ids DEFAULT VALUES").lastrowid
             if not self.rows_with("id", str(number)):
                 return str(number)
+
+    def delete(self, id: str) -> int:
+        """Delete a row and return how many that were: 0 or 1.
+
+        :param id: the row's id.
+        """
+        self.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (id,))
+        return self.execute("DELETE FROM oauthtoken WHERE id = ?", (id,)).rowcount
 
     def record_save(self, id: str, former_id: str | None) -> None:
         """Note that the row of this id was saved last, and that its id is in use for ever.

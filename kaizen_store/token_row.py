@@ -163,9 +163,12 @@ def find_row(wanted: Row, rows_with: Callable[[str, str], list[StoredRow]]) -> S
         rows that hold precisely this value, the one saved last first.
     """
     for column, value in _keys(wanted):
-        for row in rows_with(column, value):
-            if column == "id" or _of_nobody_else(row, wanted):
-                return row
+        rows = rows_with(column, value)
+        if column != "id":
+            rows = [row for row in rows if _of_nobody_else(row, wanted)]
+        if rows:
+            # A row that knows no client yet is taken only where that client has none (rule 10).
+            return max(rows, key=lambda row: wanted[CLIENT_ID] in (None, row[CLIENT_ID]))
     return None
 
 
@@ -202,6 +205,28 @@ def updated(stored: Row, new: Row) -> list[Any]:
     :param new: the row of the token that is saved.
     """
     return [value or old for value, old in zip(new, stored, strict=True)]
+
+
+def absorbed(
+    stored: Row, new: Row, rows_with: Callable[[str, str], list[StoredRow]]
+) -> list[StoredRow]:
+    """Return the rows that end in an updated one, because it becomes of their user and client.
+
+    An id, or a token, can lead to a row whose user or client was not known until now, while that
+    user and client have a row already: of the two only one stays (rule 10).
+
+    :param stored: the row as it is.
+    :param new: the row as :func:`updated` makes it.
+    :param rows_with: the store's look-up, as for :func:`find_row`.
+    """
+    user_name, client_id = new[USER_NAME], new[CLIENT_ID]
+    if not user_name or (stored[USER_NAME], stored[CLIENT_ID]) == (user_name, client_id):
+        return []
+    return [
+        row
+        for row in rows_with("user_name", user_name)
+        if (row[CLIENT_ID] or None) == client_id and row[ID] != stored[ID]
+    ]
 
 
 def number_of(id: str) -> int | None:

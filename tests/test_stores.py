@@ -132,6 +132,27 @@ def test_rule_10_threads_that_save_the_same_users_keep_one_row_each(store, inter
     assert len(contents(store)) == 10
 
 
+def test_rule_10_two_rows_of_a_user_and_client_become_one_and_lose_nothing(store):
+    client = {"client_id": "c", "client_secret": "s"}
+    saved(store, make_token("ada", client_id="c", access_token="a1", api_domain="d"))
+    second = saved(store, make_token(refresh_token="r2", **client))
+    assert len(store.get_tokens()) == 2
+    saved(store, make_token("ada", id=second.get_id(), refresh_token="r2"))
+    (row,) = map(values_of, store.get_tokens())
+    expected = client | {"user_name": "ada", "access_token": "a1", "refresh_token": "r2"}
+    assert expected.items() <= row.items() and row["id"] == second.get_id()
+    assert row["api_domain"] == "d"
+
+
+def test_rule_10_a_row_of_no_client_is_taken_only_where_the_client_has_none(store):
+    saved(store, make_token("ada", client_id="c", access_token="a1"))
+    other = saved(store, make_token(access_token="a2"))
+    saved(store, make_token("ada", id=other.get_id(), access_token="a2"))
+    assert store.find_token(make_token("ada", client_id="c")).get_access_token() == "a1"
+    saved(store, make_token("ada", client_id="c", access_token="a3"))
+    assert [token.get_access_token() for token in store.get_tokens()] == ["a3", "a2"]
+
+
 @pytest.mark.parametrize("id", [*NASTY, "3", "007", "9" * 20])
 def test_rule_11_an_id_that_the_application_chose_is_kept(store, id):
     saved(store, user_token(1, id=id))

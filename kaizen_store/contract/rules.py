@@ -356,6 +356,11 @@ def one_user_and_client_keep_one_row(case: Case) -> None:
     case.saved(user_token(3))
     count = len(case.store.get_tokens())
     expect(count == 3, f"a user name learnt after the first save: {count} rows, not 3")
+    again = user_token(3, user_name=None, access_token="a", refresh_token="r", grant_token="g")
+    case.saved(again)
+    case.saved(make_token(id=again.get_id(), user_name=user_name(3), access_token="a"))
+    count = len(case.store.get_tokens())
+    expect(count == 3, f"a user of one row was learnt of another: {count} rows, not 3")
     case.saved(user_token(4, refresh_token="refresh-2", access_token="access-2"))
     expect(
         case.by_user()[user_name(2)]["grant_token"] == "grant-2",
