@@ -26,9 +26,9 @@ Store = TypeVar("Store", bound="CustomStoreSQLite")
 BUSY_TIMEOUT_S = 30.0
 """How long a call waits for another process to end its write, in seconds."""
 
-# Beside the ten columns, two small tables remember what these cannot say: in which order rows were
-# saved (rule 2), and which numbers were ever ids (rule 11). An INTEGER PRIMARY KEY that is not
-# given becomes one more than the largest there is.
+# Beside the ten columns, two small tables remember what these cannot say: in which order rows that
+# share a key were saved (rule 2), and which numbers were ever ids (rule 11). An INTEGER PRIMARY KEY
+# that is not given becomes one more than the largest there is.
 SCHEMA = {
     "oauthtoken": "CREATE TABLE IF NOT EXISTS oauthtoken"
     f" (id TEXT NOT NULL PRIMARY KEY, {' TEXT, '.join(token_row.COLUMNS[1:])} TEXT)",
@@ -55,8 +55,12 @@ SAVED_LAST_FIRST = (
     " ORDER BY (SELECT number FROM oauthtoken_saves AS saves WHERE saves.id = oauthtoken.id) DESC,"
     " rowid DESC"
 )
+SHARED_KEYS = [token_row.COLUMNS.index(column) for column in token_row.KEY_COLUMNS[1:]]
+SHARES_A_KEY = (
+    f"SELECT 1 FROM oauthtoken WHERE ({' = ? OR '.join(token_row.KEY_COLUMNS[1:])} = ?)"
+    " AND id != ? LIMIT 1"
+)
 INSERT = f"INSERT INTO oauthtoken ({NAMES}) VALUES ({', '.join('?' * len(token_row.COLUMNS))})"
-UPDATE = f"UPDATE oauthtoken SET {' = ?, '.join(token_row.COLUMNS)} = ? WHERE id = ?"
 
 WHAT_TO_DO = {
     "locked": "another program keeps writing to it: end that program, then try again",
@@ -151,18 +155,18 @@ class CustomStoreSQLite(TokenStore):
             database.begin()
             stored = token_row.find_row(row, database.rows_with)
             if stored is None:
-                former_id, id = None, row[token_row.ID] or database.new_id()
-                database.execute(INSERT, (id, *row[1:]))
+                new = row
+                new[token_row.ID] = row[token_row.ID] or database.new_id()
+                database.execute(INSERT, new)
             else:
-                former_id, new = stored[token_row.ID], token_row.updated(stored, row)
+                new = token_row.updated(stored, row)
                 for other in token_row.absorbed(stored, new, database.rows_with):
                     database.delete(other[token_row.ID])
                     new = token_row.updated(other, new)
-                id = new[token_row.ID]
-                database.execute(UPDATE, (*new, former_id))
-            database.record_save(id, former_id)
+                database.update(stored, new)
+            database.record_save(new, stored)
             database.execute("COMMIT")
-        token.set_id(id)
+        token.set_id(new[token_row.ID])
 
     # -- delete --------------------------------------------------------------------------------
 
@@ -217,7 +221,7 @@ class CustomStoreSQLite(TokenStore):
         self.close()
 
     def _connection(self, doing: str) -> _Use:
-        return _Use(self, self._own_connection(), doing)
+        return _Use(self, doing)
 
     def _own_connection(self) -> _Connection:
         # A database in memory is its connection, so all threads take turns at one. A thread that
@@ -238,7 +242,7 @@ class CustomStoreSQLite(TokenStore):
         try:
             _set_up(database, time.monotonic() + wait_s)
             if not self._in_memory:
-                database.path, database.file = self.path, self.path.stat()
+                database.path, database.file = str(self.path), self.path.stat()
         except BaseException:
             database.close()
             raise
@@ -260,7 +264,7 @@ class CustomStoreSQLite(TokenStore):
 class Database(sqlite3.Connection):
     """A connection that knows the statements which more than one method of a store needs."""
 
-    path: Path
+    path: str
     file: os.stat_result | None = None  # which file it opened at its path; None in memory
 
     def begin(self) -> None:
@@ -298,17 +302,34 @@ class Database(sqlite3.Connection):
         self.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (id,))
         return self.execute("DELETE FROM oauthtoken WHERE id = ?", (id,)).rowcount
 
-    def record_save(self, id: str, former_id: str | None) -> None:
-        """Note that the row of this id was saved last, and that its id is in use for ever.
+    def update(self, stored: token_row.Row, new: token_row.Row) -> None:
+        """Write what is new in a row: an index whose column stays is left alone.
 
-        :param id: the row's id.
-        :param former_id: the id that it had before this save; None for a new row.
+        :param stored: the row as it is.
+        :param new: the row as it is to be.
         """
-        self.execute("DELETE FROM oauthtoken_saves WHERE id IN (?, ?)", (id, former_id))
-        self.execute("INSERT INTO oauthtoken_saves (id) VALUES (?)", (id,))
-        number = token_row.number_of(id)
-        if number is not None and id != former_id:
-            self.execute("INSERT OR IGNORE INTO oauthtoken_ids VALUES (?)", (number,))
+        places = [place for place, value in enumerate(new) if value != stored[place]]
+        if places:
+            names = " = ?, ".join([token_row.COLUMNS[place] for place in places])
+            values = [new[place] for place in places]
+            self.execute(
+                f"UPDATE oauthtoken SET {names} = ? WHERE id = ?", (*values, stored[token_row.ID])
+            )
+
+    def record_save(self, row: token_row.Row, former: token_row.Row | None) -> None:
+        """Note that a row was saved last of those that share a key, and that its id was used.
+
+        :param row: the row as it was saved.
+        :param former: the row before it was updated; None for a new row.
+        """
+        id, former_id = row[token_row.ID], former and former[token_row.ID]
+        if self.execute(SHARES_A_KEY, [row[place] for place in SHARED_KEYS] + [id]).fetchone():
+            self.execute("REPLACE INTO oauthtoken_saves (id) VALUES (?)", (id,))
+        if id != former_id:
+            self.execute("DELETE FROM oauthtoken_saves WHERE id = ?", (former_id,))
+            number = token_row.number_of(id)
+            if number is not None:
+                self.execute("INSERT OR IGNORE INTO oauthtoken_ids VALUES (?)", (number,))
 
 
 class _Connection:
@@ -329,12 +350,12 @@ class _Use:
 
     __slots__ = ("connection", "doing", "store")
 
-    def __init__(self, store: CustomStoreSQLite, connection: _Connection, doing: str) -> None:
+    def __init__(self, store: CustomStoreSQLite, doing: str) -> None:
         self.store = store
-        self.connection = connection
         self.doing = doing
 
     def __enter__(self) -> Database:
+        self.connection = self.store._own_connection()
         self.connection.lock.acquire()
         if self.connection.database is not None:
             return self.connection.database
@@ -391,9 +412,9 @@ def _set_up(database: Database, deadline_s: float) -> None:
             time.sleep(0.01)
 
 
-def _is_at(path: Path, file: os.stat_result) -> bool:
+def _is_at(path: str, file: os.stat_result) -> bool:
     try:
-        return os.path.samestat(path.stat(), file)
+        return os.path.samestat(os.stat(path), file)  # noqa: PTH116 (thrice as quick as pathlib)
     except FileNotFoundError:
         return False
 

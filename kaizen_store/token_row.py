@@ -8,7 +8,7 @@ Rule numbers are those of the token store contract.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -70,12 +70,8 @@ def row_of(token: OAuthToken) -> list[Any]:
         token.get_redirect_url(),
         token.get_api_domain(),
     ]
-    return [v if v.__class__ is str and v else _text(v) for v in values]
-
-
-def _text(value: object) -> str | None:
     # A number is given as text (the SDK measures the length of expires_in), zero included.
-    return None if value is None or value == "" else str(value)
+    return [v or None if v is None or v.__class__ is str else str(v) or None for v in values]
 
 
 def row_to_save(token: OAuthToken) -> list[Any]:
@@ -162,40 +158,40 @@ def find_row(wanted: Row, rows_with: Callable[[str, str], list[StoredRow]]) -> S
     :param rows_with: the store's look-up: given a column of :data:`KEY_COLUMNS` and a value, all
         rows that hold precisely this value, the one saved last first.
     """
-    for column, value in _keys(wanted):
-        rows = rows_with(column, value)
-        if column != "id":
-            rows = [row for row in rows if _of_nobody_else(row, wanted)]
-        if rows:
-            # A row that knows no client yet is taken only where that client has none (rule 10).
-            return max(rows, key=lambda row: wanted[CLIENT_ID] in (None, row[CLIENT_ID]))
+    id_, user_name, client_id, client_secret = wanted[: CLIENT_SECRET + 1]
+    if id_ and (rows := rows_with("id", id_)):  # rule 1
+        return rows[0]
+    # A named token goes on by any of its tokens, to the row saved before its name was known
+    # (rule 10); a nameless one by what rules 3 and 4 allow.
+    keys: tuple[int, ...] = ()
+    if user_name:  # rule 2
+        keys = (USER_NAME, ACCESS_TOKEN, GRANT_TOKEN, REFRESH_TOKEN)
+    elif client_id and client_secret:  # rule 4
+        keys = (GRANT_TOKEN, REFRESH_TOKEN)
+    elif not (client_id or client_secret):  # rule 3
+        keys = (ACCESS_TOKEN,)
+    for key in keys:
+        if value := wanted[key]:
+            row = _of_nobody_else(rows_with(COLUMNS[key], value), user_name, client_id)
+            if row is not None:
+                return row
     return None
 
 
-def _keys(wanted: Row) -> Iterator[tuple[str, str]]:
-    """Yield what to look a token up by, first to last."""
-    id_, user_name, client_id, client_secret, refresh_token, access_token, grant_token, *_ = wanted
-    if id_:  # rule 1
-        yield "id", id_
-    if user_name:  # rule 2
-        yield "user_name", user_name
-    # A named token goes on by any of its tokens, to the row saved before its name was known
-    # (rule 10); a nameless one by what rules 3 and 4 allow.
-    if access_token and (user_name or not (client_id or client_secret)):
-        yield "access_token", access_token
-    if user_name or (client_id and client_secret):
-        if grant_token:
-            yield "grant_token", grant_token
-        if refresh_token:
-            yield "refresh_token", refresh_token
-
-
-def _of_nobody_else(row: Row, wanted: Row) -> bool:
-    """Tell whether no other user and no other client owns a row (rule 10)."""
-    user_name, client_id = wanted[USER_NAME], wanted[CLIENT_ID]
-    return (not user_name or row[USER_NAME] in (None, "", user_name)) and (
-        not client_id or row[CLIENT_ID] in (None, "", client_id)
-    )
+def _of_nobody_else(
+    rows: list[StoredRow], user_name: str | None, client_id: str | None
+) -> StoredRow | None:
+    """Return the first row that no other user and no other client owns (rule 10)."""
+    of_no_client = None
+    for row in rows:
+        if user_name and row[USER_NAME] not in (user_name, None, ""):
+            continue
+        if not client_id or row[CLIENT_ID] == client_id:
+            return row
+        if not row[CLIENT_ID] and of_no_client is None:
+            of_no_client = row
+    # A row that knows no client yet is taken only where that client has none.
+    return of_no_client
 
 
 def updated(stored: Row, new: Row) -> list[Any]:
