@@ -68,3 +68,17 @@ def test_make_alone_names_the_targets_of_the_readme():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in re.findall(r"`make (\w[\w-]*)`", README):
         assert f"make {target}" in done.stdout
+
+
+def test_the_workflow_tries_every_sdk_on_every_python_of_the_matrix():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    pythons, sdks = (
+        re.findall(
+            r"[\w.]+", re.search(rf"{name}: \[(.*)\]", workflow.partition("  matrix: #")[2])[1]
+        )
+        for name in ("python", "sdk")
+    )
+    tox = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    minors, known = re.search(r"env_list = py3\{(.*)\}-sdk\{(.*)\}", tox).groups()
+    assert [f"3.{minor}" for minor in minors.split(",")] == pythons
+    assert known.split(",") == sdks
