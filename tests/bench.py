@@ -28,7 +28,7 @@ from kaizen_store.contract.tokens import LATER, make_token, user_name, user_toke
 from kaizen_store.token_row import COLUMNS, row_of
 
 USERS = (1, 100, 10_000, 100_000)
-ROUNDS = 9
+ROUNDS = 15
 ROUND_S = 0.1  # how long the calls of a round take together, if one alone does not take longer
 MOST_CALLS = 500  # in a round
 PICTURE = Path(__file__).resolve().parent.parent / "notebooks" / "images" / "bench.png"
