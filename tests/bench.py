@@ -1,7 +1,7 @@
 """Measure how long the stores take and what they need: `make bench`.
 
 All times come from one run in which the stores take turns. A *floor* is the bare SQLite statement
-on a connection that stays open, with the pragmas of our store: what a store on SQLite cannot beat.
+that reads or writes a row of ten values, on a connection that stays open, with our store's pragmas.
 """
 
 import argparse
