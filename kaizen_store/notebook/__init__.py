@@ -4,11 +4,13 @@ from .checks import (
     TODO,
     check_found,
     check_lasting_token,
+    check_logged_out,
     check_one_refresh,
     check_saved_once,
     check_two_users,
     health_check,
 )
+from .delete import DeleteForm
 from .explain import explain
 from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
 from .table import fingerprint, token_table
@@ -16,6 +18,7 @@ from .trace import Diagram, Step, Trace, trace
 
 __all__ = [
     "TODO",
+    "DeleteForm",
     "Diagram",
     "FindForm",
     "InitializeForm",
@@ -25,6 +28,7 @@ __all__ = [
     "Trace",
     "check_found",
     "check_lasting_token",
+    "check_logged_out",
     "check_one_refresh",
     "check_saved_once",
     "check_two_users",

@@ -168,6 +168,47 @@ def check_one_refresh(steps: object) -> str:
     return "two API calls, one refresh: the store gave the new access token to the second call."
 
 
+@_check
+def check_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
+    """Check lesson 05: ben@example.com's token is revoked at Zoho, and gone from the store.
+
+    :param store: the lesson's store.
+    :param zoho: the lesson's Practice Zoho.
+    """
+    email = "ben.okafor@example.com"
+    token = next((t for t in store.get_tokens() if _user_name(t).startswith(f"{email}:")), None)
+    if token is not None:
+        raise _NotYet(f"row {token.get_id()} of {email} is still in the store; log this user out.")
+    given = _refresh_tokens_of(email, zoho)
+    if not given:
+        raise _NotYet(f"{email} has no token yet; run the cells above first.")
+    revoked = {e.parameters["token"] for e in zoho.exchanges if e.path.endswith("/revoke")}
+    if not given <= revoked:
+        raise _Wrong(
+            f"the row of {email} is gone, but Zoho still accepts its refresh token, and nobody "
+            "knows it any more. Run the lesson again from the top; revoke first, then delete."
+        )
+    return "revoked at Zoho and deleted from the store: a copy of the token is worth nothing now."
+
+
+def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
+    """Return the fingerprints of the refresh tokens that Practice Zoho has handed out to a user."""
+    access = {
+        e.parameters["Authorization"]
+        for e in zoho.exchanges
+        if e.path.endswith("/users") and email in str(e.answer)
+    }
+    answers = [e.answer for e in zoho.exchanges if e.path.endswith("/token")]
+    return {
+        a["refresh_token"] for a in answers if "refresh_token" in a and a["access_token"] in access
+    }
+
+
+def _user_name(token: OAuthToken) -> str:
+    user = token.get_user_signature()
+    return str(user.get_name() or "") if user else ""
+
+
 def health_check() -> pd.DataFrame:
     """Try what the lessons need, and return a table that says what works and what to do."""
     rows = {name: _tried(trial) for name, trial in _TRIALS.items()}

@@ -521,6 +521,31 @@ def last_code(kind: str) -> str:
     return f"store.get_tokens()[-1].get_{kind}()"
 
 
+def needs_sdk_on(store: TokenStore) -> None:
+    """See that the SDK works with a store.
+
+    :raises InputError: when it is not initialised, or with another store.
+    """
+    initializer = Initializer.get_initializer()
+    if initializer is None or initializer.store is not store:
+        raise InputError(
+            "The SDK is not initialised with this store yet. Run the cells above, or submit "
+            "the form of lesson 01, then submit again."
+        )
+
+
+def stored_token(store: TokenStore, id: str) -> OAuthToken:
+    """Return the token of the row that a learner has named.
+
+    :param id: what the field holds.
+    :raises InputError: when there is no such row.
+    """
+    token = store.find_token_by_id(id) if id else None
+    if token is None:
+        raise InputError(f"There is no row {id or 'without an id'}. Choose an id of the table.")
+    return token
+
+
 class RefreshForm(Form):
     """Lets an access token expire and the SDK request the next one.
 
@@ -538,15 +563,8 @@ class RefreshForm(Form):
 
     def act(self, values: dict[str, str]) -> str:
         """Mark the access token as expired, ask the SDK for it, and say what came of it."""
-        initializer = Initializer.get_initializer()
-        if initializer is None or initializer.store is not self.store:
-            raise InputError(
-                "The SDK is not initialised with this store yet. Run the cells above, or submit "
-                "the form of lesson 01, then submit again."
-            )
-        stored = self.store.find_token_by_id(values["id"])
-        if stored is None:
-            raise InputError(f"There is no row {values['id']}. Choose an id that the table shows.")
+        needs_sdk_on(self.store)
+        stored = stored_token(self.store, values["id"])
         if self.zoho is not None:
             self.zoho.advance(hours=1)
         stored.set_expires_in("0")
