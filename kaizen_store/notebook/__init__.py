@@ -2,6 +2,7 @@
 
 from .checks import (
     TODO,
+    check_choice,
     check_found,
     check_lasting_token,
     check_logged_out,
@@ -10,6 +11,7 @@ from .checks import (
     check_two_users,
     health_check,
 )
+from .choose import ChooseForm, time_to_find
 from .delete import DeleteForm
 from .explain import explain
 from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
@@ -18,6 +20,7 @@ from .trace import Diagram, Step, Trace, trace
 
 __all__ = [
     "TODO",
+    "ChooseForm",
     "DeleteForm",
     "Diagram",
     "FindForm",
@@ -26,6 +29,7 @@ __all__ = [
     "SaveForm",
     "Step",
     "Trace",
+    "check_choice",
     "check_found",
     "check_lasting_token",
     "check_logged_out",
@@ -36,6 +40,7 @@ __all__ = [
     "fingerprint",
     "health_check",
     "practice_token",
+    "time_to_find",
     "token_table",
     "trace",
 ]

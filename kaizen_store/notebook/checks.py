@@ -191,6 +191,24 @@ def check_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
     return "revoked at Zoho and deleted from the store: a copy of the token is worth nothing now."
 
 
+@_check
+def check_choice(answer: object) -> str:
+    """Check lesson 06: the store for a web application with four processes on one machine.
+
+    :param answer: the class, or its name.
+    """
+    if answer is TODO:
+        raise _NotYet("replace TODO with the class that you choose, such as CustomStoreInMemory.")
+    name = getattr(answer, "__name__", str(answer))
+    if name == "CustomStoreSQLite":
+        return "all four processes find the same rows, and a restart loses none."
+    if name in ("CustomStoreInMemory", "CustomStoreList"):
+        raise _Wrong(f"each of the four processes has a {name} of its own, gone with the process.")
+    if name == "FileStore":
+        raise _Wrong("processes that save at once lose each other's tokens; look at step 3 again.")
+    raise _Wrong(f"{name} is none of this lesson's stores; choose one of the table.")
+
+
 def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
     """Return the fingerprints of the refresh tokens that Practice Zoho has handed out to a user."""
     access = {
