@@ -3,6 +3,7 @@
 from .checks import (
     TODO,
     check_choice,
+    check_everybody,
     check_found,
     check_lasting_token,
     check_logged_out,
@@ -15,6 +16,7 @@ from .choose import ChooseForm, time_to_find
 from .delete import DeleteForm
 from .explain import explain
 from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
+from .switch import SwitchForm
 from .table import fingerprint, token_table
 from .trace import Diagram, Step, Trace, trace
 
@@ -28,8 +30,10 @@ __all__ = [
     "RefreshForm",
     "SaveForm",
     "Step",
+    "SwitchForm",
     "Trace",
     "check_choice",
+    "check_everybody",
     "check_found",
     "check_lasting_token",
     "check_logged_out",

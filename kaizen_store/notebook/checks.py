@@ -209,6 +209,31 @@ def check_choice(answer: object) -> str:
     raise _Wrong(f"{name} is none of this lesson's stores; choose one of the table.")
 
 
+@_check
+def check_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -> str:
+    """Check lesson 08: which organisation each row of the store belongs to.
+
+    :param answer: the learner's dictionary, from the id of a row to the name of an organisation.
+    :param store: the lesson's store.
+    :param servers: the Practice Zohos that its users belong to.
+    """
+    if answer is TODO:
+        raise _NotYet("replace TODO with a dictionary: the id of each row and its organisation.")
+    if not isinstance(answer, dict):
+        raise _Wrong(f'this is a {type(answer).__name__}; make a dictionary such as {{"1": "…"}}.')
+    names = {f"{u.email}:{u.zgid}": u.organization for zoho in servers for u in zoho.users}
+    for token in store.get_tokens():
+        name = names[_user_name(token)]
+        if token.get_id() not in answer:
+            raise _NotYet(f"row {token.get_id()} is missing; switch to it and ask for its name.")
+        if name not in str(answer[token.get_id()]):
+            raise _Wrong(
+                f"row {token.get_id()} is {_user_name(token)}, who does not belong to "
+                f"{answer[token.get_id()]!r}; switch before you ask, with the user's environment."
+            )
+    return "every user got an answer about their own organisation, and nobody another's."
+
+
 def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
     """Return the fingerprints of the refresh tokens that Practice Zoho has handed out to a user."""
     access = {
