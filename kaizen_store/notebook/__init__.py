@@ -11,6 +11,7 @@ from .checks import (
     check_saved_once,
     check_two_users,
     health_check,
+    progress,
 )
 from .choose import ChooseForm, time_to_find
 from .delete import DeleteForm
@@ -44,6 +45,7 @@ __all__ = [
     "fingerprint",
     "health_check",
     "practice_token",
+    "progress",
     "time_to_find",
     "token_table",
     "trace",

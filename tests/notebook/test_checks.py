@@ -1,5 +1,7 @@
 """What the exercises' checks say to a learner who is not there yet."""
 
+from pathlib import Path
+
 import pytest
 from stores import make_token, user_token
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -14,6 +16,7 @@ from kaizen_store.notebook import (
     check_saved_once,
     check_two_users,
     health_check,
+    progress,
 )
 
 GRACE = "grace@example.com:6001"
@@ -84,3 +87,35 @@ def test_the_health_check_says_works_or_what_is_wrong(monkeypatch):
     assert set(health_check()["result"]) == {"✔ works"}
     monkeypatch.setattr("kaizen_store.notebook.checks.find_spec", lambda name: None)
     assert "pip install" in health_check()["result"]["forms"]
+
+
+def test_what_is_done_is_remembered_for_the_first_lesson(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAIZEN_STORE_PROGRESS")
+    assert set(progress()["state"]) == {"○ not yet"}
+    check_lasting_token("access token")
+    assert list(tmp_path.iterdir()) == []
+    check_lasting_token("refresh token")
+    check_one_refresh(Trace([REFRESH, READ, READ]))
+    check_lasting_token("access token")  # once done, it stays done
+    states = progress()["state"]
+    assert list(states[states == "✔ done"].index) == ["lesson 00", "lesson 04"]
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "17", "null"])
+def test_a_damaged_progress_file_is_no_trouble(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("KAIZEN_STORE_PROGRESS", str(tmp_path / "progress.json"))
+    (tmp_path / "progress.json").write_text(text)
+    assert set(progress()["state"]) == {"○ not yet"}
+    assert check_lasting_token("refresh token").state == "done"
+    assert progress()["state"]["lesson 00"] == "✔ done"
+
+
+def test_every_lesson_has_its_exercise_in_the_progress():
+    lessons = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+    assert list(progress().index) == [f"lesson {path.name[:2]}" for path in lessons]
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_trouble(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAIZEN_STORE_PROGRESS", str(tmp_path / "no such folder" / "progress.json"))
+    assert check_lasting_token("refresh token").state == "done"
