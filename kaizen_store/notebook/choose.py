@@ -22,7 +22,7 @@ from .explain import InputError
 from .form import Field, Form
 from .forms import IMPORT_TOKEN, IMPORT_USER, practice_token, script
 
-LASTING, PASSING = "yes", "no, it may forget them"
+LASTING, PASSING = "keep them", "they may be gone"
 ONE, SEVERAL, MACHINES = "one", "several on one machine", "on several machines"
 USER = "ada@example.com:6001"
 
@@ -44,15 +44,15 @@ class ChooseForm(Form):
             [
                 Field(
                     "lasting",
-                    "Must tokens survive a restart?",
-                    "Without them, every user consents again.",
+                    "After a restart",
+                    "Must the tokens still be there? Else every user consents again.",
                     LASTING,
                     choices=(LASTING, PASSING),
                 ),
                 Field(
                     "processes",
-                    "How many processes use them?",
-                    "Web servers and job queues run several.",
+                    "Processes",
+                    "How many use the tokens? Web servers run several.",
                     SEVERAL,
                     choices=(ONE, SEVERAL, MACHINES),
                 ),
