@@ -2,6 +2,7 @@
 # make test        everything that CI runs
 # make test-crash  kill processes while they save, 200 times, and look for every save
 # make test-matrix the contract with every SDK on every Python that is found
+# make test-binder the lessons in Binder's environment, made anew
 # make bench       how long each store takes, and what it needs
 # make compare     which rules the SDK's own stores and ours keep
 # make notebooks   run the lessons again and save their outputs
@@ -17,7 +18,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test test-crash test-matrix bench compare notebooks
+.PHONY: help lab test test-crash test-matrix test-binder bench compare notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -41,6 +42,9 @@ test: $(VENV)/dev-installed
 
 test-matrix: $(VENV)/dev-installed
 	$(BIN)/tox run $(TOX_ARGS)
+
+test-binder: $(VENV)/dev-installed
+	$(BIN)/python .ci/binder.py
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python tests/bench.py

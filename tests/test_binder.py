@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
+from repo2docker.app import Repo2Docker
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,3 +62,17 @@ def test_the_package_is_installed_once_the_environment_is_made():
     assert lines[0].startswith("#!")
     assert lines.index("set -e") < lines.index("pip install --no-deps .")
     assert os.access(post_build, os.X_OK)
+
+
+def test_repo2docker_plans_what_we_mean(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    builder = Repo2Docker()
+    plans = (pack(builder.base_image) for pack in builder.buildpacks)
+    plan = next(plan for plan in plans if plan.detect())  # the first that fits is taken
+    assert type(plan).__name__ == "CondaBuildPack" and plan.python_version == "3.12"
+    # The packages first, in a layer of their own; then the repository and postBuild.
+    assert plan.get_preassemble_script_files() == {
+        "binder/environment.yml": "binder/environment.yml"
+    }
+    assert plan.get_post_build_scripts() == ["binder/postBuild"]
+    assert plan.get_start_script() is None
