@@ -1,5 +1,6 @@
 """What the lessons show: forms, the token table, the trace with its picture, exercise checks."""
 
+from .check_form import CheckForm
 from .checks import (
     TODO,
     check_choice,
@@ -8,6 +9,7 @@ from .checks import (
     check_lasting_token,
     check_logged_out,
     check_one_refresh,
+    check_own_store,
     check_saved_once,
     check_two_users,
     health_check,
@@ -23,6 +25,7 @@ from .trace import Diagram, Step, Trace, trace
 
 __all__ = [
     "TODO",
+    "CheckForm",
     "ChooseForm",
     "DeleteForm",
     "Diagram",
@@ -39,6 +42,7 @@ __all__ = [
     "check_lasting_token",
     "check_logged_out",
     "check_one_refresh",
+    "check_own_store",
     "check_saved_once",
     "check_two_users",
     "explain",

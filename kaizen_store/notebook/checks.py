@@ -22,6 +22,7 @@ from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenSto
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from .. import CustomStoreInMemory
+from ..contract import check
 from ..practice import PracticeZoho
 from .explain import explain
 from .trace import Trace
@@ -100,10 +101,10 @@ def progress() -> pd.DataFrame:
     """
     done = _done()
     rows = {}
-    for check in _CHECKS:
+    for judged in _CHECKS:
         # The first line of each docstring: "Check lesson 00: which of the three tokens …"
-        lesson, _, exercise = (check.__doc__ or "").partition("\n")[0].partition(": ")
-        state = "✔ done" if check.__name__ in done else "○ not yet"
+        lesson, _, exercise = (judged.__doc__ or "").partition("\n")[0].partition(": ")
+        state = "✔ done" if judged.__name__ in done else "○ not yet"
         rows[lesson.removeprefix("Check ")] = (exercise, state)
     return pd.DataFrame.from_dict(
         dict(sorted(rows.items())), orient="index", columns=["exercise", "state"], dtype=object
@@ -273,6 +274,27 @@ def check_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -
                 f"{answer[token.get_id()]!r}; switch before you ask, with the user's environment."
             )
     return "every user got an answer about their own organisation, and nobody another's."
+
+
+@_check
+def check_own_store(make_store: Callable[[], TokenStore] | Todo) -> str:
+    """Check lesson 07: a store that counts the questions of the SDK, and keeps every rule.
+
+    :param make_store: the learner's class.
+    """
+    if isinstance(make_store, Todo):
+        raise _NotYet("replace TODO with your class, such as Counting; without brackets.")
+    if not callable(make_store):
+        raise _Wrong("this is a store already; give the class, without brackets.")
+    store = make_store()
+    if getattr(store, "asked", None) != 0:
+        raise _Wrong("a new store has been asked 0 times: set self.asked = 0 in __init__.")
+    store.find_token(OAuthToken(user_signature=UserSignature("nobody@example.com")))
+    if store.asked != 1:
+        raise _Wrong(f"after one find_token, asked is {store.asked}: add one in each find_token.")
+    for verdict in check(make_store).broken:
+        raise _Wrong(f"rule {verdict.rule.number}, {verdict.rule.name}: {verdict.happened}.")
+    return "it counts, and it keeps every rule that the contract has for it."
 
 
 def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
