@@ -160,9 +160,10 @@ class Form:
             self._show(values)
 
     def _raise_what_the_sdk_swallowed(self) -> None:
-        # The SDK logs an exception of save_token and goes on as if the token were saved.
+        # The SDK logs what goes wrong while it asks for the user's name or saves the token, and
+        # goes on as if all were well.
         for step in self.trace.steps:
-            if step.error is not None and step.whom == "store":
+            if step.error is not None:
                 raise step.error
 
     def _show(self, values: dict[str, str]) -> None:
