@@ -61,7 +61,7 @@ MEANINGS: dict[type[BaseException] | str, str] = {
     "token as expired in the store: then the next call refreshes it.",
     "UNINITIALIZED": "The SDK is not initialised yet. Call Initializer.initialize first.",
 }
-"""What an error means and what to do, by its exception or by a word in its text, first first."""
+"""What an error means and what to do: by its exception, or by a word in its text; order counts."""
 
 
 class InputError(ValueError):
