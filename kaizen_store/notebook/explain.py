@@ -33,9 +33,9 @@ MEANINGS: dict[type[BaseException] | str, str] = {
     "between. Then submit again.",
     requests.ConnectionError: "There is no way to the server, or the connection broke off. See "
     "that you are online and that no firewall stands in between, then submit again.",
-    requests.exceptions.JSONDecodeError: "A web page came in place of Zoho's answer. Proxies and "
-    "the sign-in pages of networks send one: open any page in your browser, sign in to the network "
-    "if it asks, then submit again. Zoho sends one itself while it is being maintained.",
+    requests.exceptions.JSONDecodeError: "A web page, or nothing, came in place of Zoho's answer. "
+    "Proxies and the sign-in pages of networks do so: open any page in your browser, sign in if "
+    "the network asks, then submit again. Zoho does so itself while it is being maintained.",
     # The words of Zoho's token endpoint (Zoho's post "Kaizen #4 - Troubleshooting OAuth2.0").
     "invalid_code": "Zoho does not accept this grant or refresh token. A grant token works once "
     "and for three minutes; a refresh token works until it is revoked. Both work in their own data "

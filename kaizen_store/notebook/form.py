@@ -36,6 +36,7 @@ STYLE = """<style>
   color: var(--jp-ui-font-color1, inherit)}
 .kaizen-field > input, .kaizen-field > select {flex: 0 0 auto !important; height: 30px !important;
   width: 100%; box-sizing: border-box}
+.kaizen-hint, .kaizen-status {overflow-wrap: anywhere}
 .kaizen-hint {margin-left: -2px; font-size: 0.85em; line-height: 1.35;
   color: var(--jp-ui-font-color1, inherit)}
 .kaizen-status {border-left: 4px solid; padding: 4px 10px; margin: 8px 0; line-height: 1.5}

@@ -199,7 +199,7 @@ class InitializeForm(Form):
                 "token",
                 "The token",
                 "A grant token lives three minutes: fill in the rest, then make it on the Self "
-                f"Client's tab Generate Code, scope {SCOPE.replace(',', ', ')}. Empty: Practice "
+                f"Client's tab Generate Code, scope {SCOPE}. Empty: Practice "
                 "Zoho's, or the environment variable ZOHO_GRANT_TOKEN or ZOHO_REFRESH_TOKEN.",
                 secret=True,
             ),

@@ -207,11 +207,11 @@ def _watched_send(seen: Trace, send: Callable[..., Any]) -> Callable[..., Any]:
 def _read(response: requests.Response) -> tuple[Mapping[str, Any], Exception | None]:
     """Return the JSON object of an answer, and the error that the answer stands for, if any."""
     try:
-        answer = response.json() if response.content else {}
+        answer = response.json() if response.content or not response.ok else {}
     except requests.JSONDecodeError as error:
         return {}, error
     answer = answer if isinstance(answer, dict) else {}
-    word = answer.get("error") or answer.get("code") or (not response.ok and response.reason)
+    word = answer.get("error") or answer.get("code")
     return answer, SDKException(word, answer.get("message")) if word else None
 
 

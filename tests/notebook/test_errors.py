@@ -60,6 +60,15 @@ class Login(Page):
     refusal = 407
 
 
+class Down(Page):
+    """Answers with HTTP status 503 alone, as the gateway of a server that is down does."""
+
+    def do_GET(self):
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 class Silent(socketserver.BaseRequestHandler):
     """Accepts, reads, and never answers."""
 
@@ -262,7 +271,7 @@ def crm(handler):
 
 SILENT = "The server did not answer in time."
 BROKEN = "There is no way to the server, or the connection broke off."
-WEB_PAGE = "A web page came in place of Zoho's answer."
+WEB_PAGE = "A web page, or nothing, came in place of Zoho's answer."
 
 CASES = {
     "a used grant token": (used_grant_token, "A grant token works once and for three minutes"),
@@ -298,6 +307,7 @@ CASES = {
     "a silent CRM": (crm(Silent), SILENT),
     "a reset by the CRM": (crm(Reset), BROKEN),
     "a web page in place of the CRM": (crm(Page), WEB_PAGE),
+    "a CRM that is down": (crm(Down), WEB_PAGE),
 }
 
 
@@ -345,10 +355,10 @@ def test_it_is_explained_without_a_secret_and_the_form_goes_on(
     go_wrong, said = CASES[case]
     form = InitializeForm(zoho, store, tmp_path)
     before = {name: field.value for name, field in form.inputs.items()}
-    monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 2 if said == SILENT else 30)
     with go_wrong(zoho=zoho, tmp_path=tmp_path, monkeypatch=monkeypatch) as (environment, values):
         values = CANARIES | values
         monkeypatch.setattr(EUDataCenter, "PRODUCTION", lambda: environment)
+        monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 2 if said == SILENT else 30)
         for name, value in (values | {"server": "EU"}).items():
             form.inputs[name].value = value
         form._button.click()
@@ -363,6 +373,7 @@ def test_it_is_explained_without_a_secret_and_the_form_goes_on(
         secrets |= {token.get_access_token(), token.get_refresh_token()}
     assert not [secret for secret in secrets if secret in shown]
 
+    monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 30)
     for name, value in before.items():
         form.inputs[name].value = value
     form.submit()
