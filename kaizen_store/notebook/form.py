@@ -36,6 +36,7 @@ STYLE = """<style>
   color: var(--jp-ui-font-color1, inherit)}
 .kaizen-field > input, .kaizen-field > select {flex: 0 0 auto !important; height: 30px !important;
   width: 100%; box-sizing: border-box}
+.kaizen-hint, .kaizen-status {overflow-wrap: anywhere}
 .kaizen-hint {margin-left: -2px; font-size: 0.85em; line-height: 1.35;
   color: var(--jp-ui-font-color1, inherit)}
 .kaizen-status {border-left: 4px solid; padding: 4px 10px; margin: 8px 0; line-height: 1.5}
@@ -160,9 +161,10 @@ class Form:
             self._show(values)
 
     def _raise_what_the_sdk_swallowed(self) -> None:
-        # The SDK logs an exception of save_token and goes on as if the token were saved.
+        # The SDK logs what goes wrong while it asks for the user's name or saves the token, and
+        # goes on as if all were well.
         for step in self.trace.steps:
-            if step.error is not None and step.whom == "store":
+            if step.error is not None:
                 raise step.error
 
     def _show(self, values: dict[str, str]) -> None:

@@ -29,7 +29,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
 from ..practice import PracticeZoho
-from .explain import InputError
+from .explain import SCOPE, InputError
 from .form import Field, Form
 from .table import fingerprint, time_left
 
@@ -160,27 +160,32 @@ class InitializeForm(Form):
             Field(
                 "server",
                 "Server",
-                "Practice Zoho runs on this machine and needs no account.",
+                "Practice Zoho needs no account. Of Zoho's data centres, yours is where you sign "
+                "in: US zoho.com, EU zoho.eu, IN zoho.in, AU zoho.com.au, CA zohocloud.ca, "
+                "CN zoho.com.cn, JP zoho.jp, SA zoho.sa.",
                 servers[0],
                 choices=servers,
             ),
             Field(
                 "environment",
                 "Environment",
-                "Of a real data centre; the tokens of one do not work in another.",
+                "Of a data centre, as you choose it when you make the grant token: a token works "
+                "in its own alone.",
                 "PRODUCTION",
                 choices=("PRODUCTION", "SANDBOX", "DEVELOPER"),
             ),
             Field(
                 "client_id",
                 "Client id",
-                "From Zoho's API console.",
+                "Of your Self Client in Zoho's API console, at api-console.zoho.com or your data "
+                "centre's .eu, .in, …; its tab Client Secret shows it.",
                 zoho.client_id if zoho else "",
             ),
             Field(
                 "client_secret",
                 "Client secret",
-                "Empty: Practice Zoho's, or ZOHO_CLIENT_SECRET of the environment.",
+                "Stands below the client id. Empty: Practice Zoho's, or the environment variable "
+                "ZOHO_CLIENT_SECRET.",
                 secret=True,
             ),
             Field(
@@ -193,7 +198,9 @@ class InitializeForm(Form):
             Field(
                 "token",
                 "The token",
-                "Empty: Practice Zoho's, or ZOHO_GRANT_TOKEN or ZOHO_REFRESH_TOKEN.",
+                "A grant token lives three minutes: fill in the rest, then make it on the Self "
+                f"Client's tab Generate Code, scope {SCOPE}. Empty: Practice "
+                "Zoho's, or the environment variable ZOHO_GRANT_TOKEN or ZOHO_REFRESH_TOKEN.",
                 secret=True,
             ),
             Field(

@@ -13,6 +13,7 @@ import pandas as pd
 import requests
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from ..token_row import COLUMNS, KEY_COLUMNS, row_of
 from .table import fingerprint, full_html
@@ -47,7 +48,8 @@ class Step:
 
     ``whom`` it asked is "store" or "Zoho"; ``call`` and ``result`` say in a few words what was
     asked and answered. For an HTTP request, ``sent`` and ``received`` name every value. ``error``
-    is the exception that the call ended in, if it did.
+    is the exception that the call ended in, if it did; it also stands for an answer of Zoho's that
+    refuses, and for one that is not JSON.
     """
 
     whom: str
@@ -189,23 +191,28 @@ def _watched_send(seen: Trace, send: Callable[..., Any]) -> Callable[..., Any]:
             result = f"no answer: {type(error).__name__}"
             seen.steps.append(Step("Zoho", call, result, sent, error=error))
             raise
-        answer, status = _json_of(response), response.status_code
-        error_word = answer.get("error") or answer.get("code")
+        answer, refusal = _read(response)
         tokens = [name for name in ("access_token", "refresh_token") if name in answer]
-        told = f"error {error_word}" if error_word else ", ".join(tokens or answer)
+        told = ", ".join(tokens or answer)
+        if refusal is not None:
+            told = f"error {getattr(refusal, 'code', 'no JSON')}"
+        status = response.status_code
         received = f"{status} {_shown(answer, 'received')}"
-        seen.steps.append(Step("Zoho", call, f"{status} {told}", sent, received))
+        seen.steps.append(Step("Zoho", call, f"{status} {told}", sent, received, refusal))
         return response
 
     return watched
 
 
-def _json_of(response: requests.Response) -> Mapping[str, Any]:
+def _read(response: requests.Response) -> tuple[Mapping[str, Any], Exception | None]:
+    """Return the JSON object of an answer, and the error that the answer stands for, if any."""
     try:
-        answer = response.json()
-    except requests.JSONDecodeError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+        answer = response.json() if response.content or not response.ok else {}
+    except requests.JSONDecodeError as error:
+        return {}, error
+    answer = answer if isinstance(answer, dict) else {}
+    word = answer.get("error") or answer.get("code")
+    return answer, SDKException(word, answer.get("message")) if word else None
 
 
 def _shown(values: Mapping[str, Any], direction: str) -> str:

@@ -5,7 +5,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from .crm import Crm, PracticeUser, refusal
-from .rules import GRANT_LIFETIME_S, Accounts, TooManyGrantTokens
+from .rules import GRANT_LIFETIME_S, Accounts, Answer, TooManyGrantTokens
 
 if TYPE_CHECKING:
     from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
@@ -73,15 +74,42 @@ def _masked_word(word: re.Match[str]) -> str:
     return _fingerprint(word[0]) if re.search(r"[0-9a-f]{32}", word[0]) else word[0]
 
 
-def create_app(accounts: Accounts, crm: Crm, exchanges: list[Exchange]) -> Flask:
+@dataclass(frozen=True)
+class _Pose:
+    path: str
+    answer: Answer
+    status: int
+
+
+_POSES = {
+    # Zoho's community post "Kaizen #4 - Troubleshooting OAuth2.0".
+    "general_error": _Pose("/oauth/v2/token", {"error": "general_error"}, 200),
+    # Zoho's CRM API documentation, version 8, page "Status Codes".
+    "OAUTH_SCOPE_MISMATCH": _Pose("/crm/", refusal("OAUTH_SCOPE_MISMATCH", "Unauthorized"), 401),
+}
+"""The errors that do not follow from the rules: where each stands, and its answer."""
+
+
+def create_app(
+    accounts: Accounts, crm: Crm, exchanges: list[Exchange], poses: list[_Pose]
+) -> Flask:
     """Make the Flask application.
 
     :param accounts: answers the token requests, and tells whom an access token stands for.
     :param crm: answers the CRM API calls.
     :param exchanges: where each exchange is added when it is over.
+    :param poses: what is answered in place of the truth; may change at any time.
     """
     app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    @app.before_request
+    def pose() -> ResponseReturnValue | None:
+        for posed in poses:
+            if request.path.startswith(posed.path):
+                return posed.answer, posed.status
+        return None
+
     _serve_accounts(app, accounts)
     _serve_crm(app, accounts, crm)
     _serve_practice(app, accounts, crm)
@@ -218,6 +246,7 @@ class PracticeZoho:
         self._accounts = Accounts(seed, lambda: self._clock() + self._ahead_s)
         self._crm = Crm(seed)
         self._server: BaseWSGIServer | None = None
+        self._poses: list[_Pose] = []
         self.exchanges: list[Exchange] = []
         """What was asked and answered, in order, without secrets."""
         self.client_id = self._accounts.client_id
@@ -235,7 +264,7 @@ class PracticeZoho:
         :raises OSError: if the port cannot be used.
         """
         if self._server is None:
-            app = create_app(self._accounts, self._crm, self.exchanges)
+            app = create_app(self._accounts, self._crm, self.exchanges, self._poses)
             # Werkzeug ends the whole process when it cannot bind, so the socket is bound here.
             with socket.create_server(("127.0.0.1", self._port)) as listening:
                 self._server = make_server(
@@ -313,3 +342,21 @@ class PracticeZoho:
         if by_s < 0:
             raise ValueError(f"the clock only moves on, and not by {by_s} seconds")
         self._ahead_s += by_s
+
+    @contextmanager
+    def pose(self, error: str) -> Iterator[None]:
+        """Answer with an error of Zoho's, whatever is asked, for the time of a ``with`` block.
+
+        For the errors that a client cannot provoke here; the others follow from the rules.
+
+        :param error: ``general_error``, from the token endpoint; or ``OAUTH_SCOPE_MISMATCH``, from
+            the CRM API.
+        :raises ValueError: for another error.
+        """
+        if error not in _POSES:
+            raise ValueError(f"{error!r} is not posed; {' and '.join(_POSES)} are")
+        self._poses.append(_POSES[error])
+        try:
+            yield
+        finally:
+            self._poses.remove(_POSES[error])

@@ -93,33 +93,6 @@ def test_a_wrong_value_is_explained_and_nothing_is_lost(initialized, store, fiel
         initialized.submit()
 
 
-def test_a_stopped_server_is_explained(initialized, zoho):
-    address = zoho.environment
-    zoho.stop()
-    initialized.zoho = SimpleNamespace(
-        environment=address, client_secret="s", grant=lambda user: "g"
-    )
-    initialized._button.click()
-    assert "The server cannot be reached" in initialized.status.value
-
-
-def test_a_server_that_never_answers_is_explained(initialized, monkeypatch):
-    monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        environment = type(
-            "Environment", (), {"url": url, "accounts_url": url, "file_upload_url": url}
-        )
-        center = type("Silent", (), {"PRODUCTION": staticmethod(environment)})
-        monkeypatch.setitem(DATA_CENTERS, "US", center)
-        initialized.inputs["server"].value = "US"
-        for secret in ("client_secret", "token"):
-            initialized.inputs[secret].value = CANARY
-        initialized._button.click()
-    assert "did not answer in time" in initialized.status.value
-    assert CANARY not in everything_shown(initialized)
-
-
 def test_forms_wait_ten_seconds():
     assert form_module.ANSWER_WITHIN_S == 10
 

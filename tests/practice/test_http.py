@@ -88,6 +88,22 @@ def test_too_many_refreshes_are_denied_for_ten_minutes(zoho):
     assert "access_token" in answer.json()
 
 
+def test_it_poses_as_a_zoho_that_fails_until_the_block_ends(zoho):
+    tokens = sign_in(zoho)
+    refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    with zoho.pose("general_error"):
+        answer = post_token(zoho, **refresh)
+        assert (answer.status_code, answer.json()) == (200, {"error": "general_error"})
+        assert get(zoho, "/crm/v8/org", tokens["access_token"]).ok
+    with pytest.raises(KeyError), zoho.pose("OAUTH_SCOPE_MISMATCH"):
+        answer = get(zoho, "/crm/v8/org", tokens["access_token"])
+        assert (answer.status_code, answer.json()["code"]) == (401, "OAUTH_SCOPE_MISMATCH")
+        raise KeyError
+    assert get(zoho, "/crm/v8/org", post_token(zoho, **refresh).json()["access_token"]).ok
+    with pytest.raises(ValueError, match="'invalid_code' is not posed"), zoho.pose("invalid_code"):
+        pass
+
+
 def test_a_refresh_token_is_revoked_over_http(zoho):
     tokens = sign_in(zoho)
     revoke = zoho.url + "/oauth/v2/token/revoke"
