@@ -10,6 +10,7 @@ from .checks import (
     check_logged_out,
     check_one_refresh,
     check_own_store,
+    check_project,
     check_saved_once,
     check_two_users,
     health_check,
@@ -19,6 +20,8 @@ from .choose import ChooseForm, time_to_find
 from .delete import DeleteForm
 from .explain import explain
 from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
+from .project import ProjectForm
+from .real import RealZoho
 from .switch import SwitchForm
 from .table import fingerprint, token_table
 from .trace import Diagram, Step, Trace, trace
@@ -31,6 +34,8 @@ __all__ = [
     "Diagram",
     "FindForm",
     "InitializeForm",
+    "ProjectForm",
+    "RealZoho",
     "RefreshForm",
     "SaveForm",
     "Step",
@@ -43,6 +48,7 @@ __all__ = [
     "check_logged_out",
     "check_one_refresh",
     "check_own_store",
+    "check_project",
     "check_saved_once",
     "check_two_users",
     "explain",

@@ -297,6 +297,26 @@ def check_own_store(make_store: Callable[[], TokenStore] | Todo) -> str:
     return "it counts, and it keeps every rule that the contract has for it."
 
 
+@_check
+def check_project(folder: str | os.PathLike[str]) -> str:
+    """Check lesson 09: a project for your own data centre, with its secrets in a .env file.
+
+    :param folder: where the learner's project is.
+    """
+    client = Path(folder) / "zoho_client.py"
+    if not client.exists():
+        raise _NotYet(f"there is no {client.name} in the folder {client.parent.name} yet.")
+    text = client.read_text(encoding="utf-8")
+    compile(text, client.name, "exec")
+    if "DataCenter.PRODUCTION()" not in text:
+        raise _Wrong("it calls Practice Zoho or a sandbox; choose your data centre as the server.")
+    if "load_dotenv(" not in text:
+        raise _Wrong("it reads environment variables alone; choose a .env file for the secrets.")
+    if ".env" not in (client.parent / ".gitignore").read_text().splitlines():
+        raise _Wrong(".gitignore does not name .env, so git would take your secrets.")
+    return "your data centre, your secrets outside the code, and git leaves them alone."
+
+
 def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
     """Return the fingerprints of the refresh tokens that Practice Zoho has handed out to a user."""
     access = {
