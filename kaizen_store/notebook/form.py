@@ -84,6 +84,8 @@ class Form:
 
     title = ""
     button = ""
+    shows_store = True
+    """Whether the step asks a store, whose table and trace are then shown."""
 
     def __init__(self, store: TokenStore, fields: list[Field]) -> None:
         self.store = store
@@ -101,9 +103,11 @@ class Form:
         self._button.on_click(lambda _: self._run())
         self._table, self._trace, self._code = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._picture = widgets.Output()
-        details = widgets.Tab([self._trace, self._picture, self._code])
-        details.titles = ("Steps", "Picture", "Code")
-        self._details = details
+        tabs = {"Steps": self._trace, "Picture": self._picture, "Code": self._code}
+        if not self.shows_store:
+            tabs = {"Code": self._code}
+            self._table.layout.display = "none"
+        self._details = widgets.Tab(list(tabs.values()), titles=tuple(tabs))
         self.box = self._layout()
 
     def act(self, values: dict[str, str]) -> str:

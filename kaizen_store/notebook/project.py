@@ -111,6 +111,7 @@ class ProjectForm(Form):
 
     title = "Take it to your project"
     button = "Write the files"
+    shows_store = False
 
     def __init__(self, zoho: PracticeZoho | None, folder: str | os.PathLike[str]) -> None:
         self.zoho = zoho
@@ -140,8 +141,6 @@ class ProjectForm(Form):
                 Field("folder", "Folder", "No file in it is overwritten.", str(folder)),
             ],
         )
-        self._details.children, self._details.titles = (self._code,), ("zoho_client.py",)
-        self._table.layout.display = "none"  # no store is asked, so there is none to show
 
     def act(self, values: dict[str, str]) -> str:
         """Write the files, or none of them, and say which."""

@@ -44,7 +44,8 @@ def run(folder, variables=()):
     )
 
 
-CHOICES = itertools.product(STORES, (PRACTICE, "EU"), (VARIABLES, DOTENV), (COPIED, INSTALLED))
+SERVERS = (PRACTICE, "EU")
+CHOICES = [*itertools.product(STORES, SERVERS, (VARIABLES, DOTENV), (COPIED, INSTALLED))]
 
 
 @pytest.mark.parametrize(("store", "server", "secrets", "package"), CHOICES)
