@@ -20,6 +20,7 @@ from .choose import ChooseForm, time_to_find
 from .delete import DeleteForm
 from .explain import explain
 from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
+from .pictures import RefreshBudget, TokenTimeline
 from .project import ProjectForm
 from .real import RealZoho
 from .switch import SwitchForm
@@ -36,10 +37,12 @@ __all__ = [
     "InitializeForm",
     "ProjectForm",
     "RealZoho",
+    "RefreshBudget",
     "RefreshForm",
     "SaveForm",
     "Step",
     "SwitchForm",
+    "TokenTimeline",
     "Trace",
     "check_choice",
     "check_everybody",

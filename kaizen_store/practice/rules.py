@@ -82,7 +82,7 @@ class Accounts:
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         self._seed = seed
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._made: Counter[str] = Counter()
         self._grants: dict[str, _Grant] = {}
@@ -100,7 +100,7 @@ class Accounts:
         :raises TooManyGrantTokens: for the eleventh in ten minutes (Token Validity).
         """
         with self._lock:
-            now_s = self._clock()
+            now_s = self.clock()
             if not self._grant_limit.allow(now_s):
                 raise TooManyGrantTokens(
                     f"Zoho gives a client at most {MOST_IN_TEN_MINUTES} grant tokens in ten "
@@ -166,14 +166,14 @@ class Accounts:
             for refresh in self._refresh_tokens.values():
                 end_s = refresh.access_tokens.get(access_token)
                 if end_s is not None:
-                    return refresh.user if self._clock() < end_s else None
+                    return refresh.user if self.clock() < end_s else None
             return None
 
     def _exchange_grant_token(self, parameters: Mapping[str, str]) -> Answer:
         """Trade a grant token, which works once, for both tokens (RFC 6749, section 4.1.3)."""
         code = parameters.get("code", "")
         grant = self._grants.get(code)
-        if grant is None or self._clock() >= grant.end_s:
+        if grant is None or self.clock() >= grant.end_s:
             return {"error": "invalid_code"}
         # The client is registered with a redirect URL: leaving it out is as wrong as another one.
         if parameters.get("redirect_uri") != self.redirect_url:
@@ -194,7 +194,7 @@ class Accounts:
         refresh = self._refresh_tokens.get(parameters.get("refresh_token", ""))
         if refresh is None:
             return {"error": "invalid_code"}
-        if not refresh.limit.allow(self._clock()):
+        if not refresh.limit.allow(self.clock()):
             return {
                 "error": "Access Denied",
                 "error_description": "You have made too many requests continuously. "
@@ -208,7 +208,7 @@ class Accounts:
         if len(refresh.access_tokens) == MOST_ACCESS_TOKENS:
             del refresh.access_tokens[next(iter(refresh.access_tokens))]
         token = self._new_token("access token")
-        refresh.access_tokens[token] = self._clock() + ACCESS_LIFETIME_S
+        refresh.access_tokens[token] = self.clock() + ACCESS_LIFETIME_S
         return token
 
     def _new_token(self, kind: str) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ class Exchange:
     """The HTTP status of the answer."""
     answer: Any
     """The answer's JSON value, or None."""
+    at_s: float = field(default=0.0, compare=False)
+    """When it was, in seconds by Practice Zoho's clock."""
 
 
 _SCHEME = "Zoho-oauthtoken "
@@ -143,6 +145,7 @@ def create_app(
                     _masked(shown),
                     response.status_code,
                     _masked(answer),
+                    accounts.clock(),
                 )
             )
         return response
@@ -298,6 +301,11 @@ class PracticeZoho:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    @property
+    def now_s(self) -> float:
+        """The time by Practice Zoho's clock, in seconds; ``Exchange.at_s`` is told by the same."""
+        return self._accounts.clock()
 
     @property
     def url(self) -> str:
