@@ -18,7 +18,8 @@ from .table import fingerprint
 TEN_MINUTES_S = 600
 HOUR = ACCESS_LIFETIME_S / 60  # in minutes
 LINE = "border: 1px solid var(--jp-border-color1, #888)"
-USED = f"{LINE}; background: var(--jp-brand-color3, #cfe3f7)"
+USED = f"{LINE}; background: rgba(33, 150, 243, 0.35)"  # under dark text and under light
+TABLE = "table-layout: auto; width: 100%; min-width: 44em"
 CELL = "text-align: left; padding: 2px 8px; white-space: nowrap"
 NOW = "border-left: 2px solid var(--jp-error-color1, #c62828)"
 REFUSED = "border: 2px dashed var(--jp-error-color1, #c62828)"
@@ -160,14 +161,15 @@ class TokenTimeline:
         lines = []
         for token, source, start, state in self._rows:
             texts = (token, f"from a {source}", f"{start:.0f} to {start + HOUR:.0f} min", state)
-            cells = "".join(f'<td style="{CELL}">{html.escape(text)}</td>' for text in texts)
+            cells = [f'<td style="{CELL}">{html.escape(text)}</td>' for text in texts]
             look = USED if state.startswith("living") else LINE
             life = _bar(look, 100 * start / whole, 100 * HOUR / whole, 100 * now / whole)
-            lines.append(f'<tr>{cells}<td style="width: 40%; min-width: 14em">{life}</td></tr>')
-        names = ("access token", "came", "lives", "is", f"| now: {now:.0f} min")
+            cells.insert(1, f'<td style="width: 40%; min-width: 10em">{life}</td>')
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+        names = ("access token", f"| now: {now:.0f} min", "came", "lives", "is")
         heads = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
         return (
-            '<div style="overflow-x: auto" tabindex="0"><table style="width: 100%">'
+            f'<div style="overflow-x: auto" tabindex="0"><table style="{TABLE}">'
             f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         )
 

@@ -106,7 +106,7 @@ class ProjectForm(Form):
     """Writes ``zoho_client.py``, and what it needs, into a folder.
 
     :param zoho: a running Practice Zoho, offered beside the real data centres; or None.
-    :param folder: the folder that the form suggests; it may not be there yet.
+    :param folder: where the project's folder is made.
     """
 
     title = "Take it to your project"
@@ -115,6 +115,7 @@ class ProjectForm(Form):
 
     def __init__(self, zoho: PracticeZoho | None, folder: str | os.PathLike[str]) -> None:
         self.zoho = zoho
+        self.folder = Path(folder)
         servers = ((PRACTICE,) if zoho else ()) + tuple(DATA_CENTERS)
         stores = tuple(kind.__name__ for kind in FILES)
         ways = (VARIABLES, DOTENV)
@@ -138,7 +139,12 @@ class ProjectForm(Form):
                     COPIED,
                     choices=(COPIED, INSTALLED),
                 ),
-                Field("folder", "Folder", "No file in it is overwritten.", str(folder)),
+                Field(
+                    "folder",
+                    "Folder",
+                    "In the lesson's own, or a whole path. No file in it is overwritten.",
+                    "project",
+                ),
             ],
         )
 
@@ -146,7 +152,7 @@ class ProjectForm(Form):
         """Write the files, or none of them, and say which."""
         if not values["folder"]:
             raise InputError("The folder is missing: type where the files are to be written.")
-        folder = Path(values["folder"]).expanduser()
+        folder = self.folder / Path(values["folder"]).expanduser()
         files = self.files(values)
         there = [name for name in files if (folder / name).exists()]
         if there:

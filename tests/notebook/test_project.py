@@ -26,8 +26,8 @@ def settings(zoho, **others):
 
 
 def written(zoho, folder, **choices):
-    form = ProjectForm(zoho, folder)
-    for name, value in choices.items():
+    form = ProjectForm(zoho, folder.parent)
+    for name, value in ({"folder": folder.name} | choices).items():
         form.inputs[name].value = value
     form.submit()
     return folder
@@ -115,7 +115,12 @@ def test_a_folder_that_cannot_be_is_told(zoho, tmp_path):
     with pytest.raises(InputError, match="cannot be written to"):
         written(zoho, tmp_path / "file" / "project")
     with pytest.raises(InputError, match="folder is missing"):
-        written(zoho, " ")
+        written(zoho, tmp_path / " ")
+
+
+def test_a_whole_path_is_taken_as_it_is(zoho, tmp_path):
+    written(zoho, tmp_path / "not here" / "at all", folder=str(tmp_path / "here"))
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_the_exercise_wants_a_data_centre_and_a_dotenv_file(zoho, tmp_path):
