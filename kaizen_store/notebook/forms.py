@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import time
@@ -28,7 +29,7 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
-from ..practice import PracticeZoho
+from ..practice import Consent, PracticeZoho
 from .explain import SCOPE, InputError
 from .form import Field, Form
 from .table import fingerprint, time_left
@@ -223,6 +224,19 @@ class InitializeForm(Form):
             hint = "At Practice Zoho, whose grant token you get."
             fields.insert(1, Field("user", "Who consents", hint, users[0], choices=users))
         super().__init__(store, fields)
+        self.consent: Consent | None = None
+        """The consent that the form's link leads to; None without Practice Zoho."""
+        self._used: Consent | None = None  # by the last submit
+        self._offer_consent()
+
+    def _offer_consent(self) -> None:
+        if self.zoho is not None:
+            self.consent = self.zoho.consent()
+            self.notes.value = (
+                f'<a href="{html.escape(self.consent.url)}" target="_blank" rel="noopener">'
+                "Consent in the browser</a> instead, as your users do (opens a page of Practice "
+                "Zoho): allow it there, come back, and press the button."
+            )
 
     def choose_store(self, values: dict[str, str]) -> TokenStore:
         """Return the chosen store: the one in use where it is of the chosen kind and file."""
@@ -235,6 +249,10 @@ class InitializeForm(Form):
 
     def act(self, values: dict[str, str]) -> str:
         """Initialise the SDK, and say for whom."""
+        if self.consent is not None and self.consent.denied:
+            self._offer_consent()
+            raise InputError("You denied it in the browser. Open the link again and allow it.")
+        self._used = self._consented(values)
         token = token_from(self._arguments(values))
         if self.zoho is not None and self._practice(values):
             environment = self.zoho.environment
@@ -246,6 +264,8 @@ class InitializeForm(Form):
             store=self.store,
             resource_path=self.resource_path,
         )
+        if self._used is not None:
+            self._offer_consent()
         user = token.get_user_signature()
         return (
             f"The SDK is initialised for {user.get_name() if user else 'a user without a name'}. "
@@ -265,9 +285,15 @@ class InitializeForm(Form):
             *imports,
             f"from kaizen_store import {kind}",
             f"store = {kind}({path})",
+            *(["consent = zoho.consent()  # open consent.url in a browser"] if self._used else []),
             f"token = {token_code(self._arguments(values))}",
             f"Initializer.initialize(environment={environment}, token=token, store=store)",
         )
+
+    def _consented(self, values: dict[str, str]) -> Consent | None:
+        """Return the consent whose grant token this submit uses; what was typed comes first."""
+        asked = self._practice(values) and values["kind"] == "grant token" and not values["token"]
+        return self.consent if asked and self.consent and self.consent.grant_token else None
 
     def _practice(self, values: dict[str, str]) -> bool:
         return values["server"] == PRACTICE
@@ -283,8 +309,12 @@ class InitializeForm(Form):
         def own_token() -> str:
             if kind == "refresh_token":
                 return last_token(self.store, kind)
+            if self._used is not None:
+                return self._used.grant_token or ""
             return zoho.grant(user) if zoho else ""
 
+        if self._used is not None:
+            token_code = "consent.grant_token"
         arguments = [
             plain("client_id", values["client_id"]),
             secret(
@@ -292,7 +322,10 @@ class InitializeForm(Form):
             ),
             secret(kind, values["token"], zoho and own_token, token_code),
         ]
-        if values["redirect_url"]:
+        if self._used is not None:
+            redirect_url = self._used.redirect_url
+            arguments.append(Argument("redirect_url", lambda: redirect_url, "consent.redirect_url"))
+        elif values["redirect_url"]:
             arguments.append(plain("redirect_url", values["redirect_url"]))
         return arguments
 
