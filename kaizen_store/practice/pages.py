@@ -22,7 +22,8 @@ _PAGE = """\
 body { margin: 0; padding: 24px 12px; font: 16px/1.5 system-ui, sans-serif; color: var(--text);
   background: var(--back) }
 main { box-sizing: border-box; max-width: 30em; margin: 0 auto; padding: 20px 24px;
-  background: var(--card); border: 1px solid var(--line); border-radius: 8px }
+  overflow-wrap: anywhere; background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px }
 h1 { font-size: 1.4em; margin: 0 0 12px }
 .practice { padding: 8px 12px; margin: 0 0 16px; background: var(--mark); border-radius: 4px }
 select, button { font: inherit; box-sizing: border-box; width: 100%; padding: 8px }
