@@ -44,6 +44,8 @@ STYLE = """<style>
 .kaizen-bad {border-color: var(--jp-error-color1, #c62828);
   color: var(--jp-error-color1, #c62828); font-weight: 600}
 .kaizen-scroll {overflow-x: auto; max-width: 100%}
+.kaizen-form .widget-tab-contents {overflow: hidden}
+.kaizen-form .widget-html, .kaizen-form .widget-html-content {min-width: 0; max-width: 100%}
 .kaizen-form table {border-collapse: collapse; font-size: 0.9em; line-height: 1.35}
 .kaizen-form th, .kaizen-form td {border-bottom: 1px solid var(--jp-border-color2, #bbb);
   padding: 4px 8px; text-align: left !important; vertical-align: top; max-width: 26em;
@@ -183,7 +185,7 @@ class Form:
         self._trace.value = _scrolling(full_html(self.trace.table))
         self._picture.outputs = ()
         self._picture.append_display_data(self.trace.diagram)
-        self._code.value = f"<pre>{html.escape(self.code(values))}</pre>"
+        self._code.value = f'<pre tabindex="0">{html.escape(self.code(values))}</pre>'
         self._results.layout.display = None
 
     def _layout(self) -> widgets.VBox:

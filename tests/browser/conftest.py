@@ -84,6 +84,11 @@ def lab(browser, tmp_path_factory):
         home / "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings",
         {"windowingMode": "none"},
     )
+    # A learner may have turned this on: what was typed must not be in the notebook even then.
+    write_json(
+        home / "settings/@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings",
+        {"saveState": True},
+    )
     # Nothing asks over the page whether to show news.
     write_json(
         home / "config/labconfig/page_config.json",
@@ -97,8 +102,10 @@ def lab(browser, tmp_path_factory):
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
     command += ["--LabApp.expose_app_in_browser=True"]
+    (home / "tmp").mkdir()
     environment = {
         **os.environ,
+        "TMPDIR": str(home / "tmp"),  # where the lessons keep their stores
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),

@@ -2,19 +2,10 @@
 
 from pathlib import Path
 
-import pytest
 from lab import open_notebook, run_all, screenshot
 from playwright.sync_api import expect
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in NOTEBOOKS.glob("*.ipynb")))
-def test_a_lesson_runs_from_top_to_bottom(lab, page, name):
-    open_notebook(page, lab, name)
-    run_all(page)
-    expect(page.locator(".jp-NotebookPanel")).not_to_contain_text("Error displaying widget")
-    screenshot(page, name.removesuffix(".ipynb"))
 
 
 def test_the_form_of_lesson_01_is_typed_into_and_clicked(lab, page):
