@@ -29,6 +29,8 @@ ANSWER_WITHIN_S = 10.0
 STYLE = """<style>
 .kaizen-form {border: 1px solid var(--jp-border-color1, #999); border-radius: 6px;
   padding: 12px 16px; max-width: 1200px; color: var(--jp-ui-font-color1, inherit)}
+.kaizen-form a {color: var(--jp-content-link-color, #0b57d0) !important;
+  text-decoration: underline !important}
 .kaizen-form h4 {margin: 0 0 4px; font-size: 1.1em}
 .kaizen-field {flex-direction: column; align-items: stretch; height: auto !important;
   overflow: visible !important; margin: 0 !important}

@@ -31,6 +31,7 @@ def open_notebook(page: Page, lab: Lab, name: str) -> None:
     # A test before may have left its kernel running.
     page.evaluate(f"{NOTEBOOK}.sessionContext.restartKernel()")
     page.wait_for_function(KERNEL_IS_IDLE, timeout=START)
+    page.evaluate("window.jupyterapp.shell.collapseLeft()")  # room for the notebook
     set_theme(page, "Light")  # JupyterLab remembers the one that an earlier test chose
 
 
