@@ -113,7 +113,7 @@ def progress() -> pd.DataFrame:
 
 @_check
 def check_lasting_token(answer: object) -> str:
-    """Check lesson 00: which of the three tokens lasts until it is revoked.
+    """Check lesson 00: which of the three tokens lasts until revoked.
 
     :param answer: its name, such as "grant token".
     """
@@ -129,7 +129,7 @@ def check_lasting_token(answer: object) -> str:
 
 @_check
 def check_two_users(store: TokenStore) -> str:
-    """Check lesson 01: the store holds a token for each of two users.
+    """Check lesson 01: the store holds a token of each of two users.
 
     :param store: the lesson's store.
     """
@@ -144,7 +144,7 @@ def check_two_users(store: TokenStore) -> str:
 
 @_check
 def check_saved_once(store: TokenStore) -> str:
-    """Check lesson 02: grace@example.com has one row, with a refresh and an access token.
+    """Check lesson 02: grace@example.com has one row, with both tokens.
 
     :param store: the lesson's store.
     """
@@ -167,7 +167,7 @@ def check_saved_once(store: TokenStore) -> str:
 
 @_check
 def check_found(answer: object, store: TokenStore) -> str:
-    """Check lesson 03: the answer is the token of the user that was saved last.
+    """Check lesson 03: the token is that of the user saved last.
 
     :param answer: what the learner's look-up gave.
     :param store: the lesson's store.
@@ -190,7 +190,7 @@ def check_found(answer: object, store: TokenStore) -> str:
 
 @_check
 def check_one_refresh(steps: object) -> str:
-    """Check lesson 04: in the traced block, two API calls needed one refresh.
+    """Check lesson 04: two API calls in the block need one refresh.
 
     :param steps: the trace of the learner's block.
     """
@@ -212,7 +212,7 @@ def check_one_refresh(steps: object) -> str:
 
 @_check
 def check_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
-    """Check lesson 05: ben@example.com's token is revoked at Zoho, and gone from the store.
+    """Check lesson 05: Ben is logged out, here and at Zoho.
 
     :param store: the lesson's store.
     :param zoho: the lesson's Practice Zoho.
@@ -235,7 +235,7 @@ def check_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
 
 @_check
 def check_choice(answer: object) -> str:
-    """Check lesson 06: the store for a web application with four processes on one machine.
+    """Check lesson 06: the store for four processes on one machine.
 
     :param answer: the class, or its name.
     """
@@ -253,7 +253,7 @@ def check_choice(answer: object) -> str:
 
 @_check
 def check_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -> str:
-    """Check lesson 08: which organisation each row of the store belongs to.
+    """Check lesson 08: the organisation that each row belongs to.
 
     :param answer: the learner's dictionary, from the id of a row to the name of an organisation.
     :param store: the lesson's store.
@@ -278,7 +278,7 @@ def check_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -
 
 @_check
 def check_own_store(make_store: Callable[[], TokenStore] | Todo) -> str:
-    """Check lesson 07: a store that counts the questions of the SDK, and keeps every rule.
+    """Check lesson 07: a store that counts, and keeps every rule.
 
     :param make_store: the learner's class.
     """
@@ -299,7 +299,7 @@ def check_own_store(make_store: Callable[[], TokenStore] | Todo) -> str:
 
 @_check
 def check_project(folder: str | os.PathLike[str]) -> str:
-    """Check lesson 09: a project for your own data centre, with its secrets in a .env file.
+    """Check lesson 09: a project with your data centre and a .env file.
 
     :param folder: where the learner's project is.
     """

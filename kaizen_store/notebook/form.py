@@ -96,6 +96,8 @@ class Form:
         """What the SDK did at the last submit."""
         self.inputs = {field.name: _input_of(field) for field in fields}
         """The ipywidgets input of each field, by its name."""
+        self.notes = widgets.HTML()
+        """What stands between the fields and the button, as HTML; a form may fill it."""
         self.status = widgets.HTML()
         self._button = widgets.Button(description=self.button, button_style="primary")
         self._button.layout = widgets.Layout(width="auto", min_width="12em", margin="10px 0 0 2px")
@@ -199,6 +201,7 @@ class Form:
             [
                 widgets.HTML(f"{STYLE}<h4>{html.escape(self.title)}</h4>"),
                 widgets.GridBox(cells, layout=grid),
+                self.notes,
                 self._button,
                 self.status,
                 self._results,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import time
@@ -28,12 +29,14 @@ from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
-from ..practice import PracticeZoho
+from ..practice import Consent, PracticeZoho
 from .explain import SCOPE, InputError
 from .form import Field, Form
+from .real import RealZoho
 from .table import fingerprint, time_left
 
 PRACTICE = "Practice Zoho"
+ACCOUNT = "your account"
 
 DATA_CENTERS = {
     "US": USDataCenter,
@@ -47,6 +50,7 @@ DATA_CENTERS = {
 }
 """Zoho's data centres as the SDK knows them, by the name that the forms show."""
 
+ENVIRONMENTS = ("PRODUCTION", "SANDBOX", "DEVELOPER")
 STORES = (CustomStoreSQLite, CustomStoreInMemory, CustomStoreList)
 
 SDK = "zohocrmsdk.src.com.zoho"
@@ -138,8 +142,8 @@ def quoted(value: str) -> str:
 class InitializeForm(Form):
     """Initialises the SDK: the first access token is requested and saved.
 
-    :param zoho: a running Practice Zoho, which the form then offers and fills its fields from;
-        None offers the real data centres alone.
+    :param zoho: a running Practice Zoho, or your account as a :class:`RealZoho`, which the form
+        then offers and fills its fields from; None offers the real data centres alone.
     :param store: the store to begin with; the form offers the three of this package.
     :param resource_path: the folder where the SDK may write its ``resources`` folder.
     """
@@ -148,13 +152,18 @@ class InitializeForm(Form):
     button = "Initialise"
 
     def __init__(
-        self, zoho: PracticeZoho | None, store: TokenStore, resource_path: str | os.PathLike[str]
+        self,
+        zoho: PracticeZoho | RealZoho | None,
+        store: TokenStore,
+        resource_path: str | os.PathLike[str],
     ) -> None:
         self.zoho = zoho
         self.resource_path = str(resource_path)
         path = Path(getattr(store, "path", "zohooauth.db"))
         self._folder = path.parent
-        servers = ((PRACTICE,) if zoho else ()) + tuple(DATA_CENTERS)
+        practice = zoho if isinstance(zoho, PracticeZoho) else None
+        own = PRACTICE if practice else ACCOUNT
+        servers = ((own,) if zoho else ()) + tuple(DATA_CENTERS)
         stores = tuple(kind.__name__ for kind in STORES)
         fields = [
             Field(
@@ -171,8 +180,8 @@ class InitializeForm(Form):
                 "Environment",
                 "Of a data centre, as you choose it when you make the grant token: a token works "
                 "in its own alone.",
-                "PRODUCTION",
-                choices=("PRODUCTION", "SANDBOX", "DEVELOPER"),
+                ENVIRONMENTS[0],
+                choices=ENVIRONMENTS,
             ),
             Field(
                 "client_id",
@@ -207,7 +216,7 @@ class InitializeForm(Form):
                 "redirect_url",
                 "Redirect URL",
                 "To the letter as the client is registered; empty for a Self Client.",
-                zoho.redirect_url if zoho else "",
+                (zoho.redirect_url if zoho else None) or "",
             ),
             Field(
                 "store",
@@ -218,11 +227,24 @@ class InitializeForm(Form):
             ),
             Field("path", "Database file", "For CustomStoreSQLite alone.", path.name),
         ]
-        if zoho:
-            users = tuple(user.email for user in zoho.users)
+        if practice:
+            users = tuple(user.email for user in practice.users)
             hint = "At Practice Zoho, whose grant token you get."
             fields.insert(1, Field("user", "Who consents", hint, users[0], choices=users))
         super().__init__(store, fields)
+        self.consent: Consent | None = None
+        """The consent that the form's link leads to; None without Practice Zoho."""
+        self._used: Consent | None = None  # by the last submit
+        self._offer_consent()
+
+    def _offer_consent(self) -> None:
+        if isinstance(self.zoho, PracticeZoho):
+            self.consent = self.zoho.consent()
+            self.notes.value = (
+                f'<a href="{html.escape(self.consent.url)}" target="_blank" rel="noopener">'
+                "Consent in the browser</a> instead, as your users do (opens a page of Practice "
+                "Zoho): allow it there, come back, and press the button."
+            )
 
     def choose_store(self, values: dict[str, str]) -> TokenStore:
         """Return the chosen store: the one in use where it is of the chosen kind and file."""
@@ -235,8 +257,12 @@ class InitializeForm(Form):
 
     def act(self, values: dict[str, str]) -> str:
         """Initialise the SDK, and say for whom."""
+        if self.consent is not None and self.consent.denied:
+            self._offer_consent()
+            raise InputError("You denied it in the browser. Open the link again and allow it.")
+        self._used = self._consented(values)
         token = token_from(self._arguments(values))
-        if self.zoho is not None and self._practice(values):
+        if self.zoho is not None and self._own(values):
             environment = self.zoho.environment
         else:
             environment = getattr(DATA_CENTERS[values["server"]], values["environment"])()
@@ -246,6 +272,8 @@ class InitializeForm(Form):
             store=self.store,
             resource_path=self.resource_path,
         )
+        if self._used is not None:
+            self._offer_consent()
         user = token.get_user_signature()
         return (
             f"The SDK is initialised for {user.get_name() if user else 'a user without a name'}. "
@@ -256,7 +284,7 @@ class InitializeForm(Form):
         """Return the code of the step."""
         kind, imports = values["store"], [IMPORT_TOKEN, IMPORT_INITIALIZER]
         environment = "zoho.environment"
-        if not self._practice(values):
+        if not self._own(values):
             center = DATA_CENTERS[values["server"]].__name__
             imports.append(f"from {SDK}.crm.api.dc import {center}")
             environment = f"{center}.{values['environment']}()"
@@ -265,17 +293,25 @@ class InitializeForm(Form):
             *imports,
             f"from kaizen_store import {kind}",
             f"store = {kind}({path})",
+            *(["consent = zoho.consent()  # open consent.url in a browser"] if self._used else []),
             f"token = {token_code(self._arguments(values))}",
             f"Initializer.initialize(environment={environment}, token=token, store=store)",
         )
 
-    def _practice(self, values: dict[str, str]) -> bool:
-        return values["server"] == PRACTICE
+    def _consented(self, values: dict[str, str]) -> Consent | None:
+        """Return the consent whose grant token this submit uses; what was typed comes first."""
+        asked = self._own(values) and values["kind"] == "grant token" and not values["token"]
+        return self.consent if asked and self.consent and self.consent.grant_token else None
+
+    def _own(self, values: dict[str, str]) -> bool:
+        return values["server"] in (PRACTICE, ACCOUNT)
 
     def _arguments(self, values: dict[str, str]) -> list[Argument]:
-        kind, user = values["kind"].replace(" ", "_"), values.get("user", "")
-        zoho = self.zoho if self._practice(values) else None
-        token_code = last_code(kind) if kind == "refresh_token" else f"zoho.grant({quoted(user)})"
+        kind, user = values["kind"].replace(" ", "_"), values.get("user")
+        zoho = self.zoho if self._own(values) else None
+        token_code = f"zoho.grant({quoted(user) if user else ''})"
+        if kind == "refresh_token":
+            token_code = last_code(kind)
 
         def own_secret() -> str:
             return zoho.client_secret if zoho else ""
@@ -283,8 +319,14 @@ class InitializeForm(Form):
         def own_token() -> str:
             if kind == "refresh_token":
                 return last_token(self.store, kind)
-            return zoho.grant(user) if zoho else ""
+            if self._used is not None:
+                return self._used.grant_token or ""
+            if isinstance(zoho, PracticeZoho):
+                return zoho.grant(user)
+            return zoho.grant() if zoho else ""
 
+        if self._used is not None:
+            token_code = "consent.grant_token"
         arguments = [
             plain("client_id", values["client_id"]),
             secret(
@@ -292,7 +334,10 @@ class InitializeForm(Form):
             ),
             secret(kind, values["token"], zoho and own_token, token_code),
         ]
-        if values["redirect_url"]:
+        if self._used is not None:
+            redirect_url = self._used.redirect_url
+            arguments.append(Argument("redirect_url", lambda: redirect_url, "consent.redirect_url"))
+        elif values["redirect_url"]:
             arguments.append(plain("redirect_url", values["redirect_url"]))
         return arguments
 
@@ -417,7 +462,7 @@ class FindForm(Form):
     title = "Find a token"
     button = "Find"
 
-    def __init__(self, store: TokenStore, zoho: PracticeZoho | None = None) -> None:
+    def __init__(self, store: TokenStore, zoho: PracticeZoho | RealZoho | None = None) -> None:
         self.zoho = zoho
         self.found: OAuthToken | None = None
         last = store.get_tokens()[-1:]
@@ -563,7 +608,7 @@ class RefreshForm(Form):
     title = "Refresh a token"
     button = "Let it expire, then refresh"
 
-    def __init__(self, store: TokenStore, zoho: PracticeZoho | None = None) -> None:
+    def __init__(self, store: TokenStore, zoho: PracticeZoho | RealZoho | None = None) -> None:
         self.zoho = zoho
         hint = "The id in the first column of the table."
         super().__init__(store, [Field("id", "Row", hint, "1")])

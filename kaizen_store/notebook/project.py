@@ -12,9 +12,8 @@ from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite, token_ro
 from ..practice import PracticeZoho
 from .explain import InputError
 from .form import Field, Form
-from .forms import DATA_CENTERS, PRACTICE, SDK, quoted
+from .forms import DATA_CENTERS, ENVIRONMENTS, PRACTICE, SDK, quoted
 
-ENVIRONMENTS = ("PRODUCTION", "SANDBOX", "DEVELOPER")
 VARIABLES, DOTENV = "environment variables", "a .env file"
 COPIED, INSTALLED = "copied files", "pip install"
 

@@ -4,7 +4,8 @@ The unmodified Zoho CRM SDK talks to it over HTTP, as it talks to the real Zoho.
 account and no network, and its tokens are of no use anywhere else.
 """
 
+from .consent import Consent
 from .crm import PracticeUser
 from .server import Exchange, PracticeZoho
 
-__all__ = ["Exchange", "PracticeUser", "PracticeZoho"]
+__all__ = ["Consent", "Exchange", "PracticeUser", "PracticeZoho"]

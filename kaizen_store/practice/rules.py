@@ -11,6 +11,7 @@ docstrings name where each rule comes from:
 """
 
 import hashlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -58,6 +59,7 @@ class _TenMinutes:
 class _Grant:
     user: str
     end_s: float
+    redirect_url: str
 
 
 @dataclass
@@ -78,7 +80,10 @@ class Accounts:
     """
 
     redirect_url = "https://example.com/callback"
-    """The redirect URL that the client is registered with."""
+    """A redirect URL that the client is registered with."""
+
+    callback = re.compile(r"http://127\.0\.0\.1:\d+/practice/callback")
+    """The others: Practice Zoho's own page, at whatever port it listens."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         self._seed = seed
@@ -91,11 +96,19 @@ class Accounts:
         self.client_id = "1000.PRACTICE" + self._digits("client id")[:22].upper()
         self.client_secret = "practice" + self._digits("client secret")[:34]
 
-    def grant(self, user: str, lifetime_s: float = GRANT_LIFETIME_S) -> str:
+    def is_redirect_url(self, url: str) -> bool:
+        """Tell whether the client is registered with a redirect URL."""
+        return url == self.redirect_url or bool(self.callback.fullmatch(url))
+
+    def grant(
+        self, user: str, lifetime_s: float = GRANT_LIFETIME_S, redirect_url: str | None = None
+    ) -> str:
         """Hand out a grant token, as Zoho does when a user consents (RFC 6749, section 4.1.2).
 
         :param user: the e-mail address of the user who consents.
         :param lifetime_s: seconds for which it is good.
+        :param redirect_url: the one that consent was asked with, :attr:`redirect_url` if None; the
+            exchange must name the same (RFC 6749, section 4.1.3).
         :returns: the grant token; it works once (Token Validity).
         :raises TooManyGrantTokens: for the eleventh in ten minutes (Token Validity).
         """
@@ -108,7 +121,8 @@ class Accounts:
                     "advance(minutes=10)"
                 )
             token = self._new_token("grant token")
-            self._grants[token] = _Grant(user, now_s + lifetime_s)
+            redirect_url = redirect_url or self.redirect_url
+            self._grants[token] = _Grant(user, now_s + lifetime_s, redirect_url)
             return token
 
     def request_token(self, parameters: Mapping[str, str], api_domain: str) -> Answer:
@@ -176,7 +190,7 @@ class Accounts:
         if grant is None or self.clock() >= grant.end_s:
             return {"error": "invalid_code"}
         # The client is registered with a redirect URL: leaving it out is as wrong as another one.
-        if parameters.get("redirect_uri") != self.redirect_url:
+        if parameters.get("redirect_uri") != grant.redirect_url:
             return {"error": "invalid_redirect_uri"}
         del self._grants[code]
         own = [token for token, of in self._refresh_tokens.items() if of.user == grant.user]

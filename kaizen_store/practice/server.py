@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from .consent import Consent, Consents, serve_consent
 from .crm import Crm, PracticeUser, refusal
 from .rules import GRANT_LIFETIME_S, Accounts, Answer, TooManyGrantTokens
 
@@ -51,7 +52,9 @@ _SECRET_PARAMETERS = {
     "access_token",
     "client_secret",
     "code",
+    "once",
     "refresh_token",
+    "state",
     "token",
 }
 
@@ -93,12 +96,17 @@ _POSES = {
 
 
 def create_app(
-    accounts: Accounts, crm: Crm, exchanges: list[Exchange], poses: list[_Pose]
+    accounts: Accounts,
+    crm: Crm,
+    consents: Consents,
+    exchanges: list[Exchange],
+    poses: list[_Pose],
 ) -> Flask:
     """Make the Flask application.
 
     :param accounts: answers the token requests, and tells whom an access token stands for.
     :param crm: answers the CRM API calls.
+    :param consents: those that wait for a user's answer in the browser.
     :param exchanges: where each exchange is added when it is over.
     :param poses: what is answered in place of the truth; may change at any time.
     """
@@ -113,6 +121,7 @@ def create_app(
         return None
 
     _serve_accounts(app, accounts)
+    serve_consent(app, accounts, crm, consents)
     _serve_crm(app, accounts, crm)
     _serve_practice(app, accounts, crm)
 
@@ -248,6 +257,7 @@ class PracticeZoho:
         self._port = port
         self._accounts = Accounts(seed, lambda: self._clock() + self._ahead_s)
         self._crm = Crm(seed)
+        self._consents = Consents(self._accounts)
         self._server: BaseWSGIServer | None = None
         self._poses: list[_Pose] = []
         self.exchanges: list[Exchange] = []
@@ -267,7 +277,7 @@ class PracticeZoho:
         :raises OSError: if the port cannot be used.
         """
         if self._server is None:
-            app = create_app(self._accounts, self._crm, self.exchanges, self._poses)
+            app = create_app(self._accounts, self._crm, self._consents, self.exchanges, self._poses)
             # Werkzeug ends the whole process when it cannot bind, so the socket is bound here.
             with socket.create_server(("127.0.0.1", self._port)) as listening:
                 self._server = make_server(
@@ -340,6 +350,15 @@ class PracticeZoho:
         """
         known = self._crm.user(self.users[0] if user is None else user)
         return self._accounts.grant(known.email, lifetime_s)
+
+    def consent(self) -> Consent:
+        """Begin a consent in the browser, as Zoho asks for it (RFC 6749, section 4.1).
+
+        :returns: a :class:`Consent`: open its ``url``; its ``grant_token`` comes once the user has
+            allowed it.
+        :raises RuntimeError: while Practice Zoho is not running.
+        """
+        return self._consents.begin(self.url)
 
     def advance(self, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         """Move Practice Zoho's clock on; the clock of this machine, and the SDK's, stay.

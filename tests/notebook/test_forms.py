@@ -1,5 +1,7 @@
 """The forms as a learner uses them, without a browser."""
 
+import html
+import re
 import socket
 import sqlite3
 import subprocess
@@ -327,3 +329,41 @@ def test_a_store_that_cannot_be_listed_is_shown_too(store):
 
 def test_stores_of_forms_are_the_lessons_own(initialized, store):
     assert initialized.store is store and type(store) is CustomStoreSQLite
+
+
+def answer_in_the_browser(zoho, form, decision):
+    page = requests.get(form.consent.url).text
+    hidden = dict(re.findall(r'<input type="hidden" name="(.*?)" value="(.*?)">', page))
+    choice = {"user": zoho.users[2].email, "decision": decision}
+    assert requests.post(f"{zoho.url}/oauth/v2/auth", hidden | choice).status_code == 200
+
+
+def test_consent_in_the_browser_is_used_once(zoho, store, tmp_path):
+    form = InitializeForm(zoho, store, tmp_path)
+    consent = form.consent
+    assert html.escape(consent.url) in form.notes.value
+    answer_in_the_browser(zoho, form, "allow")
+    form.submit()
+    assert "carla.mendes@example.org" in form.status.value, "not the user that the field names"
+    shown = form._code.value
+    assert "consent.grant_token" in shown and consent.grant_token not in shown
+    assert form.consent is not consent and html.escape(form.consent.url) in form.notes.value
+    form.submit()
+    assert "anna.berg@example.com" in form.status.value
+
+
+def test_what_was_denied_in_the_browser_is_told(zoho, store, tmp_path):
+    form = InitializeForm(zoho, store, tmp_path)
+    answer_in_the_browser(zoho, form, "deny")
+    with pytest.raises(InputError, match="You denied it"):
+        form.submit()
+    form.submit()
+    assert "✔" in form.status.value
+
+
+def test_a_typed_token_comes_before_a_consent(zoho, store, tmp_path):
+    form = InitializeForm(zoho, store, tmp_path)
+    answer_in_the_browser(zoho, form, "allow")
+    form.inputs["token"].value = zoho.grant(zoho.users[1])
+    form.submit()
+    assert "ben.okafor@example.com" in form.status.value

@@ -25,12 +25,12 @@ def settings(zoho, **others):
     } | others
 
 
-def written(zoho, folder, **choices):
-    form = ProjectForm(zoho, folder.parent)
-    for name, value in ({"folder": folder.name} | choices).items():
+def written(zoho, place, **choices):
+    form = ProjectForm(zoho, place.parent)
+    for name, value in ({"folder": place.name} | choices).items():
         form.inputs[name].value = value
     form.submit()
-    return folder
+    return place
 
 
 def run(folder, variables=()):
