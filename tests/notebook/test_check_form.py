@@ -13,6 +13,9 @@ class Forgetful(CustomStoreList):
     def find_token_by_id(self, id):
         raise KeyError(id)
 
+    def delete_tokens(self):
+        pass
+
 
 class Counting(CustomStoreList):
     def __init__(self):
