@@ -106,7 +106,7 @@ class Form:
         self._button = widgets.Button(description=self.button, button_style="primary")
         self._button.layout = widgets.Layout(width="auto", min_width="12em", margin="10px 0 0 2px")
         self._button.layout.align_self = "flex-start"
-        self._button.on_click(lambda _: self._run())
+        self._button.on_click(lambda _: self._press())
         self._table, self._trace, self._code = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._picture = widgets.Output()
         tabs = {"Steps": self._trace, "Picture": self._picture, "Code": self._code}
@@ -146,6 +146,10 @@ class Form:
         self._run()
         if self.error is not None:
             raise self.error
+
+    def _press(self) -> None:
+        self._run()
+        self._button.focus()  # which a browser takes from a button while it is disabled
 
     def _run(self) -> None:
         values = {name: str(field.value).strip() for name, field in self.inputs.items()}

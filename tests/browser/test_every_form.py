@@ -142,6 +142,7 @@ def test_a_form_is_used_with_the_keyboard_alone(lab, page):
     assert look != ["none", "none"], "the focus is not seen"
     page.keyboard.press("Enter")
     expect(form.get_by_role("status")).to_contain_text("There is no row 99")
+    expect(focused).to_be_focused()  # a press leaves the focus where it was
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Control+A")
     page.keyboard.type("1")
