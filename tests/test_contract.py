@@ -117,6 +117,15 @@ class IdsAreUsedAgain(CustomStoreList):
         self._last_id = max([int(row[0]) for row in self._rows if row[0].isdecimal()], default=0)
 
 
+class ChosenIdsAreUsedAgain(CustomStoreList):
+    def save_token(self, token):
+        chosen = isinstance(token, OAuthToken) and token.get_id()
+        before = self._last_id
+        super().save_token(token)
+        if chosen:
+            self._last_id = before
+
+
 class UpdateErasesWhatIsMissing(CustomStoreList):
     def save_token(self, token):
         missing = isinstance(token, OAuthToken) and token.get_redirect_url() is None
@@ -207,6 +216,16 @@ class OneThreadAlone(CustomStoreList):
         super().save_token(token)
 
 
+class SavesInTwoSteps(CustomStoreList):
+    def save_token(self, token):
+        if isinstance(token, OAuthToken) and token.get_access_token():
+            first = _fields(token) | dict.fromkeys(("grant_token", "refresh_token", "expires_in"))
+            if first["user_name"]:
+                super().save_token(make_token(**first))
+                time.sleep(0.001)
+        super().save_token(token)
+
+
 class EverybodyCanRead(CustomStoreSQLite):
     def __init__(self):
         super().__init__()
@@ -244,11 +263,12 @@ BREAKERS = (
     EverybodyCanRead,
     NeverClosed,
 )
+MORE_BREAKERS = ((11, ChosenIdsAreUsedAgain), (22, SavesInTwoSteps))
 
 
-@pytest.mark.parametrize("number", range(1, 25))
-def test_a_store_that_breaks_one_rule_is_told_so(number):
-    report = check(BREAKERS[number - 1])
+@pytest.mark.parametrize(("number", "make_store"), (*enumerate(BREAKERS, 1), *MORE_BREAKERS))
+def test_a_store_that_breaks_one_rule_is_told_so(number, make_store):
+    report = check(make_store)
     assert [verdict.rule.number for verdict in report.broken] == [number], str(report)
     (verdict,) = report.broken
     shown = f"{report} {html.unescape(report._repr_html_())}"

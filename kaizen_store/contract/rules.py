@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import stat
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -385,6 +386,11 @@ def ids_are_used_once(case: Case) -> None:
         case.saved(user_token(number, id=id))
         stored = case.by_user().get(user_name(number))
         expect(stored and stored["id"] == id, "an id that the application chose was not kept")
+    chosen = str(1 + max(int(id) for id in ("12", late.get_id()) if id.isdecimal()))
+    case.saved(user_token(30, id=chosen))
+    case.store.delete_token(chosen)
+    case.saved(late := user_token(31))
+    expect(late.get_id() != chosen, "an id that the application chose was given to the next token")
     if case.is_shared:
         again = case.make_store()
         again.save_token(last := user_token(14))
@@ -571,6 +577,7 @@ def threads_and_processes_share(case: Case) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(1, 41)))
     expect_rows(case.store, 41, "8 threads saved 41 users")
+    saves_are_seen_whole(case)
     forked = in_child(lambda: case.store.save_token(user_token(50)))
     case.store.save_token(user_token(51))
     forked.join(30)
@@ -592,6 +599,30 @@ def threads_and_processes_share(case: Case) -> None:
     failed = sum(process.exitcode != 0 for process in processes)
     expect(not failed, f"{failed} of 4 processes could not save while the others did")
     expect_rows(case.make_store(), 83, "4 processes saved 40 users more")
+
+
+def saves_are_seen_whole(case: Case) -> None:
+    """Expect that a thread which looks while another saves finds one save's values together."""
+
+    names = ("access_token", "expires_in", "refresh_token", "grant_token")
+
+    def save(count: int) -> None:
+        case.store.save_token(user_token(60, **dict.fromkeys(names, f"{count}")))
+
+    save(0)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # seconds: threads take turns within a save, too
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            saving = pool.submit(lambda: [save(count) for count in range(1, 200)])
+            while not saving.done():
+                found = case.found(user_name=user_name(60))
+                seen = {found and getattr(found, f"get_{name}")() for name in names}
+                expect(len(seen) == 1, "while a thread saved, another found half of the save")
+        saving.result()
+    finally:
+        sys.setswitchinterval(interval)
+    case.store.delete_token(case.by_user()[user_name(60)]["id"])
 
 
 def expect_rows(store: TokenStore, count: int, what: str) -> None:
