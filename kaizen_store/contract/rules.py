@@ -603,21 +603,17 @@ def threads_and_processes_share(case: Case) -> None:
 
 def saves_are_seen_whole(case: Case) -> None:
     """Expect that a thread which looks while another saves finds one save's values together."""
-
     names = ("access_token", "expires_in", "refresh_token", "grant_token")
-
-    def save(count: int) -> None:
-        case.store.save_token(user_token(60, **dict.fromkeys(names, f"{count}")))
-
-    save(0)
+    tokens = [user_token(60, **dict.fromkeys(names, f"{count}")) for count in range(200)]
+    case.saved(tokens[0])
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # seconds: threads take turns within a save, too
     try:
         with ThreadPoolExecutor(1) as pool:
-            saving = pool.submit(lambda: [save(count) for count in range(1, 200)])
+            saving = pool.submit(case.saved, *tokens)
             while not saving.done():
                 found = case.found(user_name=user_name(60))
-                seen = {found and getattr(found, f"get_{name}")() for name in names}
+                seen = {getattr(found, f"get_{name}")() for name in names} if found else ()
                 expect(len(seen) == 1, "while a thread saved, another found half of the save")
         saving.result()
     finally:

@@ -32,6 +32,7 @@ from .. import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
 from ..practice import Consent, PracticeZoho
 from .explain import SCOPE, InputError
 from .form import Field, Form
+from .pictures import RefreshBudget
 from .real import RealZoho
 from .table import fingerprint, time_left
 
@@ -67,6 +68,7 @@ TOKEN_LABELS = {
     "refresh_token": "Refresh token",
     "access_token": "Access token",
 }
+AN_HOUR, NO_TIME = "an hour passes", "no time passes"
 WAYS = ("user name", "id", "access token", "refresh token", "grant token")
 
 
@@ -602,7 +604,8 @@ class RefreshForm(Form):
     """Lets an access token expire and the SDK request the next one.
 
     :param store: the store that the SDK was initialised with.
-    :param zoho: a running Practice Zoho, whose clock then moves on by an hour.
+    :param zoho: who is asked; the form then shows how much of the refresh budget is used, and lets
+        an hour pass by Practice Zoho's clock.
     """
 
     title = "Refresh a token"
@@ -610,18 +613,29 @@ class RefreshForm(Form):
 
     def __init__(self, store: TokenStore, zoho: PracticeZoho | RealZoho | None = None) -> None:
         self.zoho = zoho
-        hint = "The id in the first column of the table."
-        super().__init__(store, [Field("id", "Row", hint, "1")])
+        fields = [Field("id", "Row", "The id in the first column of the table.", "1")]
+        if isinstance(zoho, PracticeZoho):
+            hint = "By Practice Zoho's clock. Ten refreshes without time between use up the budget."
+            fields.append(Field("time", "Before it", hint, AN_HOUR, choices=(AN_HOUR, NO_TIME)))
+        super().__init__(store, fields)
+        self._show_budget()
+
+    def _show_budget(self) -> None:
+        if self.zoho is not None:
+            self.notes.value = RefreshBudget(self.zoho).picture
 
     def act(self, values: dict[str, str]) -> str:
         """Mark the access token as expired, ask the SDK for it, and say what came of it."""
         needs_sdk_on(self.store)
         stored = stored_token(self.store, values["id"])
-        if self.zoho is not None:
+        if self.zoho is not None and values.get("time") == AN_HOUR:
             self.zoho.advance(hours=1)
         stored.set_expires_in("0")
         self.store.save_token(stored)
-        renewed = OAuthToken(id=values["id"]).get_token()
+        try:
+            renewed = OAuthToken(id=values["id"]).get_token()
+        finally:
+            self._show_budget()
         return (
             f"Row {values['id']}: access token {fingerprint(stored.get_access_token())} became "
             f"{fingerprint(renewed)}, which lasts an hour."
@@ -631,7 +645,7 @@ class RefreshForm(Form):
         """Return the code of the step."""
         return script(
             IMPORT_TOKEN,
-            *(["zoho.advance(hours=1)"] if self.zoho else []),
+            *(["zoho.advance(hours=1)"] if values.get("time") == AN_HOUR else []),
             f"token = store.find_token_by_id({quoted(values['id'])})",
             'token.set_expires_in("0")  # long past, in epoch milliseconds',
             "store.save_token(token)",

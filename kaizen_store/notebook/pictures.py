@@ -1,6 +1,7 @@
 """Two pictures of a token's life, in HTML that reads as text where no styles are kept.
 
-Both are drawn from what Practice Zoho was asked, in the order and by the clock of its own.
+Both are drawn from what Zoho was asked: Practice Zoho tells it itself, by its own clock; of a real
+account, :class:`RealZoho` writes it down.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenSto
 
 from ..practice import PracticeZoho
 from ..practice.rules import ACCESS_LIFETIME_S, MOST_IN_TEN_MINUTES
+from .real import RealZoho
 from .table import fingerprint
 
 TEN_MINUTES_S = 600
@@ -39,7 +41,7 @@ class _Issue:
         return self.asked_with == "refresh token"
 
 
-def _issues(zoho: PracticeZoho) -> list[_Issue]:
+def _issues(zoho: PracticeZoho | RealZoho) -> list[_Issue]:
     issues = []
     for exchange in zoho.exchanges:
         kind = exchange.parameters.get("grant_type")
@@ -67,10 +69,10 @@ class RefreshBudget:
     Zoho counts from the first, refuses from the eleventh on, and begins again when the ten minutes
     are over (page "Token Validity" of its CRM API documentation).
 
-    :param zoho: the Practice Zoho that was asked; the refresh token used last is shown.
+    :param zoho: who was asked; the refresh token used last is shown.
     """
 
-    def __init__(self, zoho: PracticeZoho) -> None:
+    def __init__(self, zoho: PracticeZoho | RealZoho) -> None:
         now_s = zoho.now_s
         refreshes = [issue for issue in _issues(zoho) if issue.is_refresh]
         own = [i for i in refreshes if i.refresh_token == refreshes[-1].refresh_token]
@@ -101,7 +103,9 @@ class RefreshBudget:
         boxes = "■" * self.used + "□" * (MOST_IN_TEN_MINUTES - self.used) + "✖" * self.refused
         return f"{boxes}  {self.sentence}"
 
-    def _repr_html_(self) -> str:
+    @property
+    def picture(self) -> str:
+        """The ten as boxes, in HTML."""
         cells = []
         for number in range(MOST_IN_TEN_MINUTES):
             after = self._after[number] if number < self.used else "free"
@@ -114,6 +118,9 @@ class RefreshBudget:
             f"{''.join(cells)}</div><p>{html.escape(self.sentence)}</p>"
         )
 
+    def _repr_html_(self) -> str:
+        return self.picture
+
 
 def _box(look: str, sign: str, text: str) -> str:
     return (
@@ -125,11 +132,11 @@ def _box(look: str, sign: str, text: str) -> str:
 class TokenTimeline:
     """A token's life: the grant, one access token after another, and the present.
 
-    :param zoho: the Practice Zoho that was asked.
+    :param zoho: who was asked.
     :param store: the store, which says which access token is in use.
     """
 
-    def __init__(self, zoho: PracticeZoho, store: TokenStore) -> None:
+    def __init__(self, zoho: PracticeZoho | RealZoho, store: TokenStore) -> None:
         self._now_s = zoho.now_s
         self._issues = [issue for issue in _issues(zoho) if issue.access_token]
         self._stored = {fingerprint(token.get_access_token()) for token in store.get_tokens()}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import requests
+
+from ..practice import Exchange
 from .explain import InputError
+from .trace import parameters_of, read_answer, without_secrets
 
 if TYPE_CHECKING:
     from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
@@ -18,14 +23,38 @@ class RealZoho:
     token is asked for, ``ZOHO_GRANT_TOKEN``; they come from Zoho's API console. Set
     ``ZOHO_REDIRECT_URL`` too, unless the client is a Self Client.
 
+    It writes down which access tokens this process asks Zoho for, as fingerprints, so that the
+    pictures of a token's life show your account's.
+
     :param environment: data centre and environment, such as ``EUDataCenter.PRODUCTION()``.
     """
 
     def __init__(self, environment: DataCenter.Environment) -> None:
         self.environment = environment
+        self.exchanges: list[Exchange] = []
+        """The requests for access tokens and their answers, in order, without secrets."""
+        send = requests.Session.send
+
+        def recorded(session: Any, request: requests.PreparedRequest, **how: Any) -> Any:
+            response = send(session, request, **how)
+            if request.url == environment.accounts_url:
+                self.exchanges.append(_exchange(request, response))
+            return response
+
+        requests.Session.send = recorded  # type: ignore[assignment,method-assign]
 
     def __repr__(self) -> str:
         return f"RealZoho({self.environment.url!r})"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"Only Practice Zoho has {name!r}: leave this step out on your own account."
+        )
+
+    @property
+    def now_s(self) -> float:
+        """The time in seconds, as :attr:`exchanges` tell it."""
+        return time.time()
 
     @property
     def client_id(self) -> str:
@@ -54,6 +83,18 @@ class RealZoho:
 
         :param hours: as ``PracticeZoho.advance`` takes them, and so ``minutes``, ``seconds``.
         """
+
+
+def _exchange(request: requests.PreparedRequest, response: requests.Response) -> Exchange:
+    answer, _ = read_answer(response)
+    return Exchange(
+        request.method or "",
+        request.path_url,
+        without_secrets(parameters_of(request), "sent"),
+        response.status_code,
+        without_secrets(answer, "received"),
+        time.time(),
+    )
 
 
 def _variable(name: str) -> str:

@@ -162,7 +162,7 @@ def _watched_method(seen: Trace, name: str, method: Callable[..., Any]) -> Calla
         if name == "save_token":
             answer = f"saved as row {arguments[0].get_id()}"
         elif isinstance(result, list):
-            answer = f"{len(result)} tokens"
+            answer = f"{len(result)} token{'' if len(result) == 1 else 's'}"
         else:
             answer = f"row {result.get_id()}" if isinstance(result, OAuthToken) else str(result)
         seen.steps.append(Step("store", call, answer))
@@ -181,17 +181,15 @@ def _described(argument: object) -> str:
 
 def _watched_send(seen: Trace, send: Callable[..., Any]) -> Callable[..., Any]:
     def watched(session: Any, request: requests.PreparedRequest, **how: Any) -> Any:
-        address = urlsplit(request.url or "")
-        call = f"{request.method} {address.path}"
-        body = request.body if isinstance(request.body, str) else ""
-        sent = _shown(dict(parse_qsl(address.query) + parse_qsl(body)), "sent")
+        call = f"{request.method} {request.path_url.partition('?')[0]}"
+        sent = _shown(parameters_of(request), "sent")
         try:
             response = send(session, request, **how)
         except requests.RequestException as error:
             result = f"no answer: {type(error).__name__}"
             seen.steps.append(Step("Zoho", call, result, sent, error=error))
             raise
-        answer, refusal = _read(response)
+        answer, refusal = read_answer(response)
         tokens = [name for name in ("access_token", "refresh_token") if name in answer]
         told = ", ".join(tokens or answer)
         if refusal is not None:
@@ -204,8 +202,20 @@ def _watched_send(seen: Trace, send: Callable[..., Any]) -> Callable[..., Any]:
     return watched
 
 
-def _read(response: requests.Response) -> tuple[Mapping[str, Any], Exception | None]:
-    """Return the JSON object of an answer, and the error that the answer stands for, if any."""
+def parameters_of(request: requests.PreparedRequest) -> dict[str, str]:
+    """Return the parameters of an HTTP request, of its address and of its body.
+
+    :param request: the request, as ``requests`` sends it.
+    """
+    body = request.body if isinstance(request.body, str) else ""
+    return dict(parse_qsl(urlsplit(request.url or "").query) + parse_qsl(body))
+
+
+def read_answer(response: requests.Response) -> tuple[Mapping[str, Any], Exception | None]:
+    """Return the JSON object of an answer, and the error that the answer stands for, if any.
+
+    :param response: Zoho's, of whatever kind.
+    """
     try:
         answer = response.json() if response.content or not response.ok else {}
     except requests.JSONDecodeError as error:
@@ -217,10 +227,23 @@ def _read(response: requests.Response) -> tuple[Mapping[str, Any], Exception | N
 
 def _shown(values: Mapping[str, Any], direction: str) -> str:
     parts = []
-    for name, value in values.items():
+    for name, value in without_secrets(values, direction).items():
         if isinstance(value, list):
             parts.append(f"{len(value)} {name}")
         elif value and not isinstance(value, dict):
-            plain = name in PLAIN[direction]
-            parts.append(f"{name}={value if plain else fingerprint(str(value))}")
+            parts.append(f"{name}={value}")
     return ", ".join(parts)
+
+
+def without_secrets(values: Mapping[str, Any], direction: str) -> dict[str, Any]:
+    """Return the values of a request or of an answer, with fingerprints in place of secrets.
+
+    :param values: by name; a list or an object among them is left as it is.
+    :param direction: "sent" or "received".
+    """
+    return {
+        name: value
+        if name in PLAIN[direction] or not value or isinstance(value, (list, dict))
+        else fingerprint(str(value))
+        for name, value in values.items()
+    }

@@ -292,11 +292,15 @@ def test_refresh_explains_what_is_missing(initialized, zoho, store):
         RefreshForm(CustomStoreInMemory(), zoho).submit()
 
 
-def test_the_eleventh_access_token_is_denied_in_plain_words(initialized, store):
-    form = RefreshForm(store)  # without Practice Zoho's clock, so that no time passes
-    for _ in range(10):
+def test_the_eleventh_access_token_is_denied_in_plain_words(initialized, zoho, store):
+    form = RefreshForm(store, zoho)
+    form.inputs["time"].value = "no time passes"
+    for used in range(1, 11):
         form.submit()
+        assert f"{used} of 10 access tokens in ten minutes are used." in form.notes.value
+    assert "advance" not in form.code({"id": "1", "time": "no time passes"})
     form._button.click()
+    assert "Refused with Access Denied: 1." in form.notes.value
     assert "ten access tokens for this refresh token in ten minutes" in form.status.value
     assert store.find_token_by_id("1").get_access_token()
 
