@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,20 @@ def page(browser):
 
 @pytest.fixture(scope="session")
 def lab(browser, tmp_path_factory):
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def binder(browser, tmp_path):
+    """JupyterLab as on Binder: below a path, and the only way to what else runs there."""
+    with running_lab(tmp_path, "/user/kaizen/") as lab:
+        yield lab
+
+
+@contextmanager
+def running_lab(home, prefix="/"):
     """Start JupyterLab on a copy of the lessons, with settings and a home of its own."""
-    home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     folder.mkdir()
     if NOTEBOOKS.exists():
@@ -97,11 +110,11 @@ def lab(browser, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    lab = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(), folder)
+    lab = Lab(f"http://127.0.0.1:{port}{prefix.rstrip('/')}", secrets.token_hex(), folder)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
-    command += ["--LabApp.expose_app_in_browser=True"]
+    command += [f"--ServerApp.base_url={prefix}", "--LabApp.expose_app_in_browser=True"]
     (home / "tmp").mkdir()
     environment = {
         **os.environ,
@@ -114,6 +127,8 @@ def lab(browser, tmp_path_factory):
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "JUPYTER_TOKEN": lab.token,
     }
+    if prefix != "/":
+        environment["JUPYTERHUB_SERVICE_PREFIX"] = prefix
     log = home / "lab.log"
     with log.open("w") as output:
         server = subprocess.Popen(
