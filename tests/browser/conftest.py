@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from lab import Lab, screenshot
+from lab import FIRST_TOKEN_S, Lab, screenshot
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
@@ -44,8 +44,11 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
-    """Where the browser tests were skipped, say so last, where it is not overlooked."""
+    """Say when the first token was there; say skipped tests last, where nobody overlooks it."""
     yield
+    seconds = terminalreporter.config.stash.get(FIRST_TOKEN_S, None)
+    if seconds is not None:
+        terminalreporter.line(f"the first token was in the table after {seconds:.0f} s")
     skipped = terminalreporter.stats.get("skipped", [])
     count = sum("browser" in report.keywords for report in skipped)
     if count and not CHROMIUM:

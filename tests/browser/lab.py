@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 ARTIFACTS = Path(__file__).resolve().parent.parent / "artifacts"
+FIRST_TOKEN_S = pytest.StashKey[float]()  # how long a learner waits for it, in seconds
 MINUTE = 60_000  # Playwright counts in milliseconds
 START = 3 * MINUTE  # a first start on a busy machine takes its time
 
