@@ -22,6 +22,7 @@ class CheckForm(Form):
 
     title = "Check a store"
     button = "Check"
+    failed = "Checked"
 
     def __init__(self, *kinds: type[TokenStore]) -> None:
         self.kinds = {kind.__name__: kind for kind in kinds}

@@ -38,6 +38,8 @@ STYLE = """<style>
   color: var(--jp-ui-font-color1, inherit)}
 .kaizen-field > input, .kaizen-field > select {flex: 0 0 auto !important; height: 30px !important;
   width: 100%; box-sizing: border-box}
+.kaizen-field > select {appearance: auto !important; background-image: none !important}
+[data-jp-theme-light="false"] .kaizen-form {color-scheme: dark}
 .kaizen-hint, .kaizen-status {overflow-wrap: anywhere}
 .kaizen-hint {margin-left: -2px; font-size: 0.85em; line-height: 1.35;
   color: var(--jp-ui-font-color1, inherit)}
@@ -88,6 +90,8 @@ class Form:
 
     title = ""
     button = ""
+    failed = "Not done"
+    """What stands before the sentence that says why a step ended in an error."""
     shows_store = True
     """Whether the step asks a store, whose table and trace are then shown."""
 
@@ -106,7 +110,7 @@ class Form:
         self._button = widgets.Button(description=self.button, button_style="primary")
         self._button.layout = widgets.Layout(width="auto", min_width="12em", margin="10px 0 0 2px")
         self._button.layout.align_self = "flex-start"
-        self._button.on_click(lambda _: self._press())
+        self._button.on_click(lambda _: self._run(pressed=True))
         self._table, self._trace, self._code = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._picture = widgets.Output()
         tabs = {"Steps": self._trace, "Picture": self._picture, "Code": self._code}
@@ -147,11 +151,7 @@ class Form:
         if self.error is not None:
             raise self.error
 
-    def _press(self) -> None:
-        self._run()
-        self._button.focus()  # which a browser takes from a button while it is disabled
-
-    def _run(self) -> None:
+    def _run(self, pressed: bool = False) -> None:
         values = {name: str(field.value).strip() for name, field in self.inputs.items()}
         for field in self.fields:
             if field.secret:
@@ -165,14 +165,17 @@ class Form:
             with answer_within(ANSWER_WITHIN_S), trace(self.store) as self.trace:
                 done = self.act(values)
             self._raise_what_the_sdk_swallowed()
-            self.status.value = _status("good", "✔", done)
+            status = _status("good", "✔", done)
         except Exception as error:
             # An exception in a callback would be seen nowhere (ipywidgets issue 2612).
             self.error = error
-            self.status.value = _status("bad", "✖ Not done:", explain(error))
+            status = _status("bad", f"✖ {self.failed}:", explain(error))
         finally:
             self._button.disabled = False
-            self._show(values)
+        self._show(values)
+        if pressed:
+            self._button.focus()  # which a browser takes from a button while it is disabled
+        self.status.value = status
 
     def _raise_what_the_sdk_swallowed(self) -> None:
         # The SDK logs what goes wrong while it asks for the user's name or saves the token, and

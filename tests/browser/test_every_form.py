@@ -86,7 +86,7 @@ def test_a_lesson_runs_and_its_form_serves_everybody(lab, page, name):
     for theme in ("Light", "Dark"):
         set_theme(page, theme)
         for width in (1400, 390):
-            page.set_viewport_size({"width": width, "height": 900})
+            page.set_viewport_size({"width": width, "height": 1800})
             form.scroll_into_view_if_needed()
             screenshot(form, f"{name[:2]}-form-{theme.lower()}-{width}")
             found[theme, width] = faults(page)
@@ -134,6 +134,8 @@ def test_a_form_is_used_with_the_keyboard_alone(lab, page):
     page.keyboard.press("Control+A")
     page.keyboard.type("99")
     page.keyboard.press("Tab")
+    expect(form.get_by_label("Before it")).to_be_focused()
+    page.keyboard.press("Tab")
     focused = form.locator("button:focus-visible")
     expect(focused).to_have_count(1)
     look = focused.evaluate(
@@ -142,10 +144,15 @@ def test_a_form_is_used_with_the_keyboard_alone(lab, page):
     assert look != ["none", "none"], "the focus is not seen"
     page.keyboard.press("Enter")
     expect(form.get_by_role("status")).to_contain_text("There is no row 99")
-    expect(focused).to_be_focused()  # a press leaves the focus where it was
+    expect(focused).to_have_count(1)  # a press leaves the focus where it was
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Control+A")
     page.keyboard.type("1")
     page.keyboard.press("Tab")
+    # A closed list leaves its keys to JupyterLab (ipywidgets issue 3912), an open one does not.
+    for key in ("Space", "ArrowDown", "Enter", "Tab"):
+        page.keyboard.press(key)
+    expect(form.get_by_label("Before it")).to_have_value("no time passes")
     page.keyboard.press("Space")
     expect(form.get_by_role("status")).to_contain_text("✔")
