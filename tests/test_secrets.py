@@ -1,4 +1,4 @@
-"""Nothing in the repository looks like a real Zoho token, client id or client secret."""
+"""Nothing in the repository looks like a real secret of Zoho's, or like a key of AWS."""
 
 import random
 import re
@@ -15,6 +15,7 @@ REAL = {
     "a token": rb"1000\.[0-9a-fA-F]{32}\.[0-9a-fA-F]{32}(?![0-9a-fA-F])",
     "a client id": rb"1000\.(?!\w*PRACTICE)[0-9A-Z]{30}(?![0-9A-Z])",
     "a client secret": rb"(?<![0-9a-fA-F])[0-9a-fA-F]{42}(?![0-9a-fA-F])",
+    "an AWS key": rb"A(?:KIA|SIA)[0-9A-Z]{16}(?![0-9A-Z])",
 }
 
 
@@ -47,8 +48,9 @@ def made_up(alphabet, length):
         (f"1000.{made_up('0123456789abcdef', 32)}.{made_up('0123456789abcdef', 32)}", "a token"),
         (f"1000.{made_up(string.ascii_uppercase + string.digits, 30)}", "a client id"),
         (made_up("0123456789abcdef", 42), "a client secret"),
+        (f"AKIA{made_up(string.ascii_uppercase + string.digits, 16)}", "an AWS key"),
     ],
-    ids=["token", "client id", "client secret"],
+    ids=["token", "client id", "client secret", "AWS key"],
 )
 @pytest.mark.parametrize("around", ['"{}"', "\\n{}\\n", "client_id={}&", " {}."])
 def test_what_looks_real_is_found(value, what, around):
