@@ -50,6 +50,8 @@ STYLE = """<style>
 .kaizen-scroll {overflow-x: auto; max-width: 100%}
 .kaizen-form .widget-tab-contents {overflow: hidden}
 .kaizen-form .widget-html, .kaizen-form .widget-html-content {min-width: 0; max-width: 100%}
+.kaizen-form .widget-html-content {line-height: 1.5}
+.kaizen-form .widget-html-content p {margin: 6px 0}
 .kaizen-form table {border-collapse: collapse; font-size: 0.9em; line-height: 1.35}
 .kaizen-form th, .kaizen-form td {border-bottom: 1px solid var(--jp-border-color2, #bbb);
   padding: 4px 8px; text-align: left !important; vertical-align: top; max-width: 26em;

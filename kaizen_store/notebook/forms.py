@@ -483,8 +483,8 @@ class FindForm(Form):
                 ),
                 Field(
                     "token",
-                    "Access, refresh or grant token",
-                    "Empty: the one of the row that was added last.",
+                    "The token",
+                    "An access, refresh or grant token. Empty: that of the row added last.",
                     secret=True,
                 ),
                 Field(

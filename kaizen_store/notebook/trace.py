@@ -229,7 +229,7 @@ def _shown(values: Mapping[str, Any], direction: str) -> str:
     parts = []
     for name, value in without_secrets(values, direction).items():
         if isinstance(value, list):
-            parts.append(f"{len(value)} {name}")
+            parts.append(f"{name}: {len(value)}")
         elif value and not isinstance(value, dict):
             parts.append(f"{name}={value}")
     return ", ".join(parts)
