@@ -202,7 +202,8 @@ class InitializeForm(Form):
             Field(
                 "kind",
                 "Kind of token",
-                "A grant token works once, for three minutes; a refresh token until revoked.",
+                "A grant token works once, for three minutes; a refresh token until revoked. No "
+                "refresh token typed: that of the row added last is taken, whoever's it is.",
                 "grant token",
                 choices=("grant token", "refresh token"),
             ),
@@ -510,7 +511,11 @@ class FindForm(Form):
         else:
             self.found = self.store.find_token(token_from(self._arguments(values)))
         if self.found is None:
-            return f"None: no token in {type(self.store).__name__} has this {values['way']}."
+            with_client = " together with this client" if values["way"] in WAYS[3:] else ""
+            return (
+                f"None: no token in {type(self.store).__name__} has this "
+                f"{values['way']}{with_client}."
+            )
         access = fingerprint(self.found.get_access_token()) or "none"
         return (
             f"Found row {self.found.get_id()}: access token {access}, "
