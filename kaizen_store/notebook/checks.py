@@ -195,7 +195,9 @@ def check_one_refresh(steps: object) -> str:
     :param steps: the trace of the learner's block.
     """
     if steps is TODO:
-        raise _NotYet("replace TODO by the name of a trace, in whose block you read the leads twice.")
+        raise _NotYet(
+            "replace TODO by the name of a trace, in whose block you read the leads twice."
+        )
     if not isinstance(steps, Trace):
         raise _Wrong("this is no trace; give the name that stands behind `as`.")
     calls = [step.call for step in steps.steps if step.whom == "Zoho"]
