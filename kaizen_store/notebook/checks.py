@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import pandas as pd
 import requests
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
@@ -25,6 +24,7 @@ from .. import CustomStoreInMemory
 from ..contract import check
 from ..practice import PracticeZoho
 from .explain import explain
+from .table import TextTable
 from .trace import Trace
 
 
@@ -92,7 +92,7 @@ def _done() -> list[str]:
         return []
 
 
-def progress() -> pd.DataFrame:
+def progress() -> TextTable:
     """Return a table of all exercises: which of them a check has found done.
 
     The checks remember it in the file ``.kaizen_progress.json`` of the working directory, the
@@ -106,9 +106,8 @@ def progress() -> pd.DataFrame:
         lesson, _, exercise = (judged.__doc__ or "").partition("\n")[0].partition(": ")
         state = "✔ done" if judged.__name__ in done else "○ not yet"
         rows[lesson.removeprefix("Check ")] = (exercise, state)
-    return pd.DataFrame.from_dict(
-        dict(sorted(rows.items())), orient="index", columns=["exercise", "state"], dtype=object
-    )
+    lessons = sorted(rows)
+    return TextTable([rows[lesson] for lesson in lessons], lessons, ["exercise", "state"], object)
 
 
 @_check
@@ -337,10 +336,10 @@ def _user_name(token: OAuthToken) -> str:
     return str(user.get_name() or "") if user else ""
 
 
-def health_check() -> pd.DataFrame:
+def health_check() -> TextTable:
     """Try what the lessons need, and return a table that says what works and what to do."""
     rows = {name: _tried(trial) for name, trial in _TRIALS.items()}
-    return pd.DataFrame({"result": rows}, dtype=object)
+    return TextTable({"result": rows}, dtype=object)
 
 
 def _tried(trial: Callable[[], None]) -> str:

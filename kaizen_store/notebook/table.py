@@ -10,6 +10,21 @@ from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenSto
 
 from ..token_row import COLUMNS, row_of
 
+SHOWN = (
+    "id",
+    "user_name",
+    "access_token",
+    "expiry_time",
+    "refresh_token",
+    "grant_token",
+    "client_id",
+    "client_secret",
+    "redirect_url",
+    "api_domain",
+)
+"""The ten columns in the order of the table: what changes comes first, for a table may be wider
+than its page."""
+
 FINGERPRINTED = ("client_id", "client_secret", "refresh_token", "access_token", "grant_token")
 """The columns that are shown as fingerprints. The client id is no secret (RFC 6749, section 2.2),
 but nobody wants to read it, or to find it in a shared notebook."""
@@ -27,7 +42,14 @@ def fingerprint(secret: str | None) -> str:
     return f"#{hashlib.sha256(secret.encode()).hexdigest()[:6]}" if secret else ""
 
 
-def token_table(store: TokenStore) -> pd.DataFrame:
+class TextTable(pd.DataFrame):
+    """A DataFrame of texts, which a notebook shows whole and to the left."""
+
+    def _repr_html_(self) -> str:
+        return full_html(self)
+
+
+def token_table(store: TokenStore) -> TextTable:
     """Return the tokens of a store as a table of the ten columns.
 
     Secrets are shown as fingerprints and the expiry as the time that is left. The index says which
@@ -39,9 +61,7 @@ def token_table(store: TokenStore) -> pd.DataFrame:
     before = _last_rows.get(store)
     _last_rows[store] = rows
     marks = [_mark(before, row) for row in rows.values()]
-    table = pd.DataFrame(
-        [_shown(row) for row in rows.values()], columns=list(COLUMNS), dtype=object
-    )
+    table = TextTable([_shown(row) for row in rows.values()], columns=list(SHOWN), dtype=object)
     table.index = pd.Index(marks, dtype=object)
     return table
 
@@ -49,10 +69,13 @@ def token_table(store: TokenStore) -> pd.DataFrame:
 def full_html(table: pd.DataFrame) -> str:
     """Return a table as HTML with every text whole and to the left.
 
-    :param table: any table of texts.
+    :param table: any table of texts; of a long one pandas shows the first and the last rows.
     """
+    most = pd.get_option("display.max_rows")
     with pd.option_context("display.max_colwidth", None):
-        text = table.to_html(border=0, justify="left")
+        text = table.to_html(
+            border=0, justify="left", max_rows=most, show_dimensions=len(table) > most
+        )
     # JupyterLab moves the texts of cells to the right, as if they were numbers.
     for cell in ("td", "th"):
         text = text.replace(f"<{cell}>", f'<{cell} style="text-align: left">')
@@ -69,7 +92,8 @@ def _shown(row: list[Any]) -> list[str]:
     values = dict(zip(COLUMNS, row, strict=True))
     shown = {name: value or "" for name, value in values.items()}
     shown |= {name: fingerprint(values[name]) for name in FINGERPRINTED}
-    return list((shown | {"expiry_time": time_left(values["expiry_time"])}).values())
+    shown["expiry_time"] = time_left(values["expiry_time"])
+    return [shown[name] for name in SHOWN]
 
 
 def time_left(expiry_time: str | None) -> str:

@@ -9,14 +9,13 @@ from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
-import pandas as pd
 import requests
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from ..token_row import COLUMNS, KEY_COLUMNS, row_of
-from .table import fingerprint, full_html
+from .table import TextTable, fingerprint, full_html
 
 STORE_METHODS = (
     "find_token",
@@ -37,7 +36,16 @@ PLAIN = {
         "redirect_uri",
         "type",
     ),
-    "received": ("api_domain", "code", "error", "expires_in", "message", "status", "token_type"),
+    "received": (
+        "api_domain",
+        "code",
+        "error",
+        "error_description",
+        "expires_in",
+        "message",
+        "status",
+        "token_type",
+    ),
 }
 """What is shown of a request and of an answer; every other value is shown as a fingerprint."""
 
@@ -108,14 +116,14 @@ class Trace:
     steps: list[Step] = field(default_factory=list)
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> TextTable:
         """The steps as a pandas DataFrame: who was asked what, and the answer."""
         rows = [
             (step.whom, f"{step.call} {step.sent}".strip(), step.received or step.result)
             for step in self.steps
         ]
         names = ["asked", "what", "answer"]
-        return pd.DataFrame(rows, columns=names, index=range(1, len(rows) + 1), dtype=object)
+        return TextTable(rows, columns=names, index=range(1, len(rows) + 1), dtype=object)
 
     @property
     def diagram(self) -> Diagram:

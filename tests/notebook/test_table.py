@@ -5,7 +5,7 @@ from stores import STORES, make_token, user_token
 from zohocrmsdk.src.com.zoho.api.authenticator.store.file_store import FileStore
 
 from kaizen_store.notebook import fingerprint, token_table
-from kaizen_store.notebook.table import time_left
+from kaizen_store.notebook.table import SHOWN, TextTable, time_left
 from kaizen_store.token_row import COLUMNS
 
 
@@ -15,7 +15,8 @@ def test_any_store_is_shown_with_ten_columns_and_no_secret(tmp_path, kind):
     assert token_table(store).empty
     store.save_token(user_token(1, expires_in=str(int(time.time() * 1000) + 3_599_000)))
     table = token_table(store)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == SHOWN
+    assert sorted(SHOWN) == sorted(COLUMNS)
     (row,) = table.to_dict("records")
     assert row["user_name"] == "user1@example.com:6001"
     assert row["access_token"] == fingerprint("access-1") == "#f4c284"
@@ -49,3 +50,14 @@ def test_rows_are_marked_against_the_last_table_of_their_store(store):
     store.save_token(make_token(id="2", access_token="renewed"))
     assert list(token_table(store).index) == ["", "changed"]
     assert list(token_table(store).index) == ["", ""]
+
+
+def test_a_table_shows_every_text_whole_and_to_the_left():
+    shown = TextTable({"said": ["a sentence " * 20]})._repr_html_()
+    assert "a sentence " * 19 in shown
+    assert shown.count('<td style="text-align: left">') == 1
+
+
+def test_a_long_table_shows_its_ends_and_says_how_long_it_is():
+    shown = TextTable({"row": range(1_000)})._repr_html_()
+    assert shown.count("<tr") < 70 and "1000 rows" in shown
