@@ -23,7 +23,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 from .. import CustomStoreInMemory
 from ..contract import check
 from ..practice import PracticeZoho
-from .explain import explain
+from .explain import Sentence, explain
 from .table import TextTable
 from .trace import Trace
 
@@ -49,6 +49,9 @@ class Verdict:
     def __repr__(self) -> str:
         sign = {"not yet": "○ Not yet", "wrong": "✖ Not quite", "done": "✔ Done"}[self.state]
         return f"{sign}: {self.text}"
+
+    def _repr_html_(self) -> str:
+        return Sentence(self)._repr_html_()
 
 
 class _NotYet(Exception):
@@ -165,10 +168,11 @@ def check_saved_once(store: TokenStore) -> str:
 
 
 @_check
-def check_found(answer: object, store: TokenStore) -> str:
-    """Check lesson 03: the token is that of the user saved last.
+def check_found(answer: object, steps: Trace, store: TokenStore) -> str:
+    """Check lesson 03: the last row, found by its access token.
 
     :param answer: what the learner's look-up gave.
+    :param steps: the trace of the learner's block.
     :param store: the lesson's store.
     """
     if answer is TODO:
@@ -182,8 +186,12 @@ def check_found(answer: object, store: TokenStore) -> str:
     last = store.get_tokens()[-1]
     if answer.get_id() != last.get_id():
         raise _Wrong(f"this is row {answer.get_id()}; the last row is {last.get_id()}.")
-    if answer.get_refresh_token() != last.get_refresh_token():
-        raise _Wrong("this token is not completed by the store; use what find_token returns.")
+    calls = [step.call for step in steps.steps]
+    if "find_token(access_token)" not in calls:
+        raise _Wrong(
+            f"the block asked for {', '.join(calls) or 'nothing'}; in it, give find_token a token "
+            "that holds the access token alone."
+        )
     return "an access token alone was enough to get the whole row back."
 
 

@@ -92,6 +92,8 @@ class Form:
 
     title = ""
     button = ""
+    sign = "✔"
+    """What stands before the sentence that says what a step did."""
     failed = "Not done"
     """What stands before the sentence that says why a step ended in an error."""
     shows_store = True
@@ -167,7 +169,7 @@ class Form:
             with answer_within(ANSWER_WITHIN_S), trace(self.store) as self.trace:
                 done = self.act(values)
             self._raise_what_the_sdk_swallowed()
-            status = _status("good", "✔", done)
+            status = _status("good", self.sign, done)
         except Exception as error:
             # An exception in a callback would be seen nowhere (ipywidgets issue 2612).
             self.error = error
@@ -261,13 +263,16 @@ def _input_of(field: Field) -> widgets.DOMWidget:
 
 
 def _hint(field: Field) -> str:
-    return f'<div class="kaizen-hint">{html.escape(field.hint)}</div>'
+    return f'<div class="kaizen-hint">{_breaking(field.hint)}</div>'
 
 
 def _status(kind: str, sign: str, text: str) -> str:
-    return (
-        f'<div role="status" class="kaizen-status kaizen-{kind}">{sign} {html.escape(text)}</div>'
-    )
+    return f'<div role="status" class="kaizen-status kaizen-{kind}">{sign} {_breaking(text)}</div>'
+
+
+def _breaking(text: str) -> str:
+    # A scope is one long word, which may break behind its commas.
+    return re.sub(r",(?=\w)", ",<wbr>", html.escape(text))
 
 
 def _scrolling(table: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -68,6 +69,7 @@ TOKEN_LABELS = {
     "refresh_token": "Refresh token",
     "access_token": "Access token",
 }
+LESSON_NAMES = ("zoho", "store")
 AN_HOUR, NO_TIME = "an hour passes", "no time passes"
 WAYS = ("user name", "id", "access token", "refresh token", "grant token")
 
@@ -84,6 +86,17 @@ class Argument:
 def plain(name: str, value: str) -> Argument:
     """Return an argument that is no secret; its code is the value itself."""
     return Argument(name, lambda: value, quoted(value))
+
+
+def client(client_id: str, zoho: PracticeZoho | RealZoho | None) -> Argument:
+    """Return the client id as an argument.
+
+    :param client_id: what the field held.
+    :param zoho: whose client id is named in the code rather than written out.
+    """
+    argument = plain("client_id", client_id)
+    own = zoho is not None and client_id == zoho.client_id
+    return replace(argument, code="zoho.client_id") if own else argument
 
 
 def secret(name: str, typed: str, practice: Any = None, code: str = "") -> Argument:
@@ -106,7 +119,7 @@ def secret(name: str, typed: str, practice: Any = None, code: str = "") -> Argum
         if not found:
             raise InputError(
                 f"The {name.replace('_', ' ')} is missing. Type it into its field, or set the "
-                f"environment variable {variable} before you start JupyterLab; then submit again."
+                f"environment variable {variable} before you start JupyterLab; then try again."
             )
         return found
 
@@ -126,12 +139,18 @@ def token_code(arguments: list[Argument]) -> str:
 def script(*parts: str) -> str:
     """Return a script: the imports that its statements need, sorted, then the statements.
 
+    What the statements take from the lesson is named in a comment.
+
     :param parts: import lines and code, in any order of the imports.
     """
     text = "\n".join(part for part in parts if not part.startswith(("import ", "from ")))
     modules = [part for part in parts if part.startswith("import ")]
     modules += [IMPORT_OS] if "os.environ" in text else []
     names = [part for part in parts if part.startswith("from ")]
+    taken = [name for name in LESSON_NAMES if re.search(rf"\b{name}\.", text)]
+    taken = [name for name in taken if not re.search(rf"^{name} = ", text, re.MULTILINE)]
+    if taken:
+        text = f"# Made by the lesson's cells: {', '.join(taken)}.\n{text}"
     blocks = ("\n".join(sorted(block)) for block in (modules, names))
     return "\n\n".join([*filter(None, blocks), text])
 
@@ -246,7 +265,8 @@ class InitializeForm(Form):
             self.notes.value = (
                 f'<a href="{html.escape(self.consent.url)}" target="_blank" rel="noopener">'
                 "Consent in the browser</a> instead, as your users do (opens a page of Practice "
-                "Zoho): allow it there, come back, and press the button."
+                "Zoho): allow it there, come back, and press the button. The page's user and "
+                "redirect URL then take the place of those of the fields."
             )
 
     def choose_store(self, values: dict[str, str]) -> TokenStore:
@@ -263,6 +283,8 @@ class InitializeForm(Form):
         if self.consent is not None and self.consent.denied:
             self._offer_consent()
             raise InputError("You denied it in the browser. Open the link again and allow it.")
+        if not values["client_id"]:
+            raise InputError("The client id is missing: copy it from Zoho's API console.")
         self._used = self._consented(values)
         token = token_from(self._arguments(values))
         if self.zoho is not None and self._own(values):
@@ -275,11 +297,15 @@ class InitializeForm(Form):
             store=self.store,
             resource_path=self.resource_path,
         )
+        user = token.get_user_signature()
+        name = user.get_name() if user else "a user without a name"
         if self._used is not None:
             self._offer_consent()
-        user = token.get_user_signature()
+            name += ", who consented in the browser"
+            if user:  # a user's name is the e-mail, a colon and the organisation
+                self.inputs["user"].value = user.get_name().partition(":")[0]
         return (
-            f"The SDK is initialised for {user.get_name() if user else 'a user without a name'}. "
+            f"The SDK is initialised for {name}. "
             f"The token is row {token.get_id()} of {type(self.store).__name__}."
         )
 
@@ -331,7 +357,7 @@ class InitializeForm(Form):
         if self._used is not None:
             token_code = "consent.grant_token"
         arguments = [
-            plain("client_id", values["client_id"]),
+            client(values["client_id"], zoho),
             secret(
                 "client_secret", values["client_secret"], zoho and own_secret, "zoho.client_secret"
             ),
@@ -373,7 +399,7 @@ class SaveForm(Form):
         client_id: str = "1000.PRACTICE",
     ) -> None:
         tokens = [
-            Field(name, label, "Empty: as the last field says.", secret=True)
+            Field(name, label, "Empty: invented or left out, as you choose below.", secret=True)
             for name, label in TOKEN_LABELS.items()
         ]
         super().__init__(
@@ -505,12 +531,13 @@ class FindForm(Form):
 
     def act(self, values: dict[str, str]) -> str:
         """Look for the token, and say what was found."""
-        self.found = None
+        self.found, self.sign = None, "✔"
         if values["way"] == "id":
             self.found = self.store.find_token_by_id(values["name"])
         else:
             self.found = self.store.find_token(token_from(self._arguments(values)))
         if self.found is None:
+            self.sign = "○"
             with_client = " together with this client" if values["way"] in WAYS[3:] else ""
             return (
                 f"None: no token in {type(self.store).__name__} has this "
@@ -550,7 +577,7 @@ class FindForm(Form):
             return self.zoho.client_secret if self.zoho else ""
 
         return [
-            plain("client_id", values["client_id"]),
+            client(values["client_id"], self.zoho),
             secret(
                 "client_secret",
                 values["client_secret"],
@@ -588,8 +615,7 @@ def needs_sdk_on(store: TokenStore) -> None:
     initializer = Initializer.get_initializer()
     if initializer is None or initializer.store is not store:
         raise InputError(
-            "The SDK is not initialised with this store yet. Run the cells above, or submit "
-            "the form of lesson 01, then submit again."
+            "The SDK is not initialised with this store yet. Run the cells above, then try again."
         )
 
 
@@ -614,7 +640,7 @@ class RefreshForm(Form):
     """
 
     title = "Refresh a token"
-    button = "Let it expire, then refresh"
+    button = "Mark it as expired, then refresh"
 
     def __init__(self, store: TokenStore, zoho: PracticeZoho | RealZoho | None = None) -> None:
         self.zoho = zoho

@@ -96,7 +96,7 @@ class RefreshBudget:
         if self.refused:
             text += f" Refused with Access Denied: {self.refused}."
         if self.left_s:
-            text += f" The next ten are free in {_minutes(self.left_s)}."
+            text += f" The count starts anew in {_minutes(self.left_s)}."
         return text
 
     def __repr__(self) -> str:

@@ -157,7 +157,7 @@ class ProjectForm(Form):
         if there:
             raise InputError(
                 f"{', '.join(there)} stand in that folder already, and nothing is overwritten. "
-                "Choose another folder, or move them away; then submit again."
+                "Choose another folder, or move them away; then try again."
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class SwitchForm(Form):
             IMPORT_INITIALIZER,
             f"from {SDK}.crm.api.org import OrgOperations",
             f"token = store.find_token_by_id({quoted(values['id'])})",
-            "environment = environments[token.get_api_domain()]",
+            "environment = environments[token.get_api_domain()]  # yours, by URL",
             f"Initializer.switch_user(environment, OAuthToken(id={quoted(values['id'])}))",
             "OrgOperations().get_organization()",
         )

@@ -17,6 +17,7 @@ from kaizen_store.notebook import (
     check_two_users,
     health_check,
     progress,
+    trace,
 )
 
 GRACE = "grace@example.com:6001"
@@ -55,12 +56,19 @@ def test_found(store):
     store.save_token(user_token(1))
     store.save_token(user_token(2))
     wanted = OAuthToken(access_token="access-2")
-    assert check_found(TODO, store).state == "not yet"
-    assert "no row was meant" in check_found(None, store).text
-    assert "this is a str" in check_found("access-2", store).text
-    assert "this is row 1" in check_found(store.find_token_by_id("1"), store).text
-    assert "not completed" in check_found(OAuthToken(id="2"), store).text
-    assert check_found(store.find_token(wanted), store).state == "done"
+    with trace(store) as none:
+        pass
+    assert check_found(TODO, none, store).state == "not yet"
+    assert "no row was meant" in check_found(None, none, store).text
+    assert "this is a str" in check_found("access-2", none, store).text
+    assert "this is row 1" in check_found(store.find_token_by_id("1"), none, store).text
+    assert "asked for nothing" in check_found(store.get_tokens()[-1], none, store).text
+    with trace(store) as by_id:
+        answer = store.find_token_by_id("2")
+    assert "asked for find_token_by_id('2')" in check_found(answer, by_id, store).text
+    with trace(store) as by_access_token:
+        answer = store.find_token(wanted)
+    assert check_found(answer, by_access_token, store).state == "done"
 
 
 @pytest.mark.parametrize(

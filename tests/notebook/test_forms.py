@@ -75,6 +75,7 @@ def test_another_file_is_another_store_beside_the_first(initialized, store, tmp_
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
+        ("client_id", "", "The client id is missing"),
         ("client_id", "1000.PRACTICEWRONG", "does not know this client id"),
         ("client_secret", CANARY, "the client secret is another one"),
         ("token", CANARY, "does not accept this grant or refresh token"),
@@ -91,7 +92,7 @@ def test_a_wrong_value_is_explained_and_nothing_is_lost(initialized, store, fiel
     assert store.find_token_by_id("1").get_access_token() == before
     assert CANARY not in everything_shown(initialized)
     initialized.inputs[field].value = value
-    with pytest.raises(SDKException):
+    with pytest.raises((SDKException, InputError)):
         initialized.submit()
 
 
@@ -190,7 +191,8 @@ def test_the_code_reads_typed_secrets_from_the_environment(
     assert "os.environ[&quot;ZOHO_CLIENT_SECRET&quot;]" in initialized._code.value
     monkeypatch.setenv("ZOHO_CLIENT_SECRET", zoho.client_secret)
     monkeypatch.setenv("ZOHO_GRANT_TOKEN", zoho.grant())
-    server = SimpleNamespace(environment=zoho.environment)  # and none of its secrets
+    # The server without its secrets.
+    server = SimpleNamespace(environment=zoho.environment, client_id=zoho.client_id)
     run_shown_code(initialized, tmp_path, monkeypatch, zoho=server)["store"].close()
 
 
@@ -258,7 +260,7 @@ def test_find_says_that_there_is_none(initialized, zoho, store, way, field):
     form.submit()
     assert (
         form.found is None
-        and f"None: no token in CustomStoreSQLite has this {way}" in form.status.value
+        and f"○ None: no token in CustomStoreSQLite has this {way}" in form.status.value
     )
 
 
@@ -348,10 +350,12 @@ def test_consent_in_the_browser_is_used_once(zoho, store, tmp_path):
     assert html.escape(consent.url) in form.notes.value
     answer_in_the_browser(zoho, form, "allow")
     form.submit()
-    assert "carla.mendes@example.org" in form.status.value, "not the user that the field names"
+    assert re.search(r"carla.mendes@example.org:\d+, who consented in", form.status.value)
+    assert form.inputs["user"].value == "carla.mendes@example.org"
     shown = form._code.value
     assert "consent.grant_token" in shown and consent.grant_token not in shown
     assert form.consent is not consent and html.escape(form.consent.url) in form.notes.value
+    form.inputs["user"].value = "anna.berg@example.com"
     form.submit()
     assert "anna.berg@example.com" in form.status.value
 

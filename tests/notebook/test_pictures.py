@@ -39,7 +39,7 @@ def test_the_budget_counts_refreshes_and_begins_again(zoho, store, sdk):
         refresh(store)
         zoho.advance(seconds=30)
         assert repr(RefreshBudget(zoho)).startswith("■" * used + "□" * (10 - used) + "  ")
-    assert RefreshBudget(zoho).sentence.endswith("The next ten are free in 5 min.")
+    assert RefreshBudget(zoho).sentence.endswith("The count starts anew in 5 min.")
     for refused in (1, 2):
         with pytest.raises(Exception, match="Access Denied"):
             refresh(store)
