@@ -544,10 +544,10 @@ class FindForm(Form):
                 f"{values['way']}{with_client}."
             )
         access = fingerprint(self.found.get_access_token()) or "none"
-        return (
-            f"Found row {self.found.get_id()}: access token {access}, "
-            f"{time_left(self.found.get_expires_in()) or 'without an expiry'}."
-        )
+        left = time_left(self.found.get_expires_in()) or "without an expiry"
+        if left.startswith("in "):
+            left = f"which expires {left}"
+        return f"Found row {self.found.get_id()}: access token {access}, {left}."
 
     def code(self, values: dict[str, str]) -> str:
         """Return the code of the step."""

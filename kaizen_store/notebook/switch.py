@@ -55,7 +55,8 @@ class SwitchForm(Form):
             )
         Initializer.switch_user(environment=environment, token=OAuthToken(id=values["id"]))
         user = token.get_user_signature()
-        return f"{user.get_name() if user else 'A user without a name'}: {organisation()}."
+        name = user.get_name() if user else "a user without a name"
+        return f"You are {name}. The SDK reads {organisation()}."
 
     def code(self, values: dict[str, str]) -> str:
         """Return the code of the step."""
