@@ -362,7 +362,7 @@ def test_the_command_ends_with_status_1_where_a_rule_is_broken():
     done = run("test_contract:NewestFirst")
     assert (done.returncode, done.stderr) == (1, "")
     assert "✖ 16 all are listed oldest first\n     the tokens are not listed" in done.stdout
-    assert done.stdout.endswith("\n20 rules kept, 1 broken, 3 does not apply\n")
+    assert done.stdout.endswith("\n20 rules kept, 1 broken, 3 not applicable\n")
 
 
 @pytest.mark.parametrize("argument", ["no.such.module:x", "kaizen_store:NoSuch", "kaizen_store"])

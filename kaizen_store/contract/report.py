@@ -57,10 +57,11 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line, such as "22 rules kept, 1 broken, 1 does not apply"."""
+        """One line, such as "22 rules kept, 1 broken, 2 not applicable"."""
         states = [verdict.state for verdict in self.verdicts]
-        counts = (f"{states.count(s)} {s}" for s in ("broken", "does not apply") if s in states)
-        return ", ".join((f"{states.count('kept')} rules kept", *counts))
+        words = {"kept": "rules kept", "broken": "broken", "does not apply": "not applicable"}
+        counts = [f"{states.count(s)} {w}" for s, w in words.items() if s == "kept" or s in states]
+        return ", ".join(counts)
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.verdicts), self.summary])

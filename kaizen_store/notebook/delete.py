@@ -10,7 +10,7 @@ from .form import Field, Form
 from .forms import IMPORT_TOKEN, needs_sdk_on, quoted, script, stored_token
 
 DELETE, REVOKE = "delete it from the store", "revoke it at Zoho"
-LOG_OUT, DELETE_ALL = "log out: revoke, then delete", "delete every row"
+LOG_OUT, DELETE_ALL = "log out: do both", "delete every row"
 WHAT = (LOG_OUT, REVOKE, DELETE, DELETE_ALL)
 
 
@@ -28,7 +28,9 @@ class DeleteForm(Form):
             store,
             [
                 Field("id", "Row", "The id in the first column of the table.", "1"),
-                Field("what", "What to do", "Logging out needs both.", LOG_OUT, choices=WHAT),
+                Field(
+                    "what", "What to do", "To log out, revoke, then delete.", LOG_OUT, choices=WHAT
+                ),
             ],
         )
 

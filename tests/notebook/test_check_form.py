@@ -40,7 +40,7 @@ class CountingTwice(Counting):
 def test_a_store_that_keeps_the_rules_is_told_so_and_shown():
     form = CheckForm(Forgetful, CustomStoreInMemory)
     form.submit()
-    assert "✔ CustomStoreInMemory: 22 rules kept, 2 does not apply." in form.status.value
+    assert "✔ CustomStoreInMemory: 22 rules kept, 2 not applicable." in form.status.value
     assert [step.call.partition("(")[0] for step in form.trace.steps] == [
         "save_token",
         "find_token",
