@@ -84,7 +84,8 @@ connect(store)
 for lead in read_leads():
     print(lead["Full_Name"], lead["Company"], sep=", ")"""
 EXAMPLE = """\
-# Copy this file to .env and fill it in. The grant token is needed for the first start alone.
+# Copy this file to .env, let nobody else read it (chmod 600 .env), and fill it in.
+# The grant token is needed for the first start alone.
 ZOHO_CLIENT_ID=
 ZOHO_CLIENT_SECRET=
 ZOHO_GRANT_TOKEN=
@@ -165,9 +166,13 @@ class ProjectForm(Form):
                 (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"The folder cannot be written to ({error.strerror}).") from error
+        settings = "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_GRANT_TOKEN"
+        if values["server"] == PRACTICE:
+            settings += ", and as ZOHO_REDIRECT_URL that of Practice Zoho's client"
+        fill = "copy .env.example to .env and fill in" if ".env.example" in files else "set"
         return (
-            f"Written: {', '.join(files)}. Next: pip install -r requirements.txt, set "
-            "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_GRANT_TOKEN, then run zoho_client.py."
+            f"Written: {', '.join(files)}. Next: pip install -r requirements.txt, "
+            f"{fill} {settings}; then run zoho_client.py."
         )
 
     def code(self, values: dict[str, str]) -> str:

@@ -93,6 +93,16 @@ def test_it_reads_a_dotenv_file(zoho, tmp_path):
     assert run(folder).stdout.count("\n") == 5
 
 
+@pytest.mark.parametrize("server", [PRACTICE, "EU"])
+@pytest.mark.parametrize("secrets", [VARIABLES, DOTENV])
+def test_the_status_says_what_to_do_next(zoho, tmp_path, server, secrets):
+    form = ProjectForm(zoho, tmp_path)
+    form.inputs["server"].value, form.inputs["secrets"].value = server, secrets
+    form.submit()
+    assert ("ZOHO_REDIRECT_URL" in form.status.value) == (server == PRACTICE)
+    assert ("copy .env.example to .env" in form.status.value) == (secrets == DOTENV)
+
+
 @pytest.mark.parametrize("center", DATA_CENTERS)
 def test_the_real_zoho_differs_in_one_line_and_its_import(zoho, tmp_path, center):
     practice = written(zoho, tmp_path / "practice") / "zoho_client.py"
