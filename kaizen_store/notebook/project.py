@@ -154,18 +154,21 @@ class ProjectForm(Form):
             raise InputError("The folder is missing: type where the files are to be written.")
         folder = self.folder / Path(values["folder"]).expanduser()
         files = self.files(values)
-        there = [name for name in files if (folder / name).exists()]
-        if there:
-            raise InputError(
-                f"{', '.join(there)} stand in that folder already, and nothing is overwritten. "
-                "Choose another folder, or move them away; then try again."
-            )
         try:
+            there = [name for name in files if (folder / name).exists()]
+            if there:
+                raise InputError(
+                    f"{', '.join(there)} stand in that folder already, and nothing is overwritten. "
+                    "Choose another folder, or move them away; then try again."
+                )
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
                 (folder / name).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise InputError(f"The folder cannot be written to ({error.strerror}).") from error
+            raise InputError(
+                f"The folder cannot be written to ({error.strerror}). Choose another one, then try "
+                "again."
+            ) from error
         settings = "ZOHO_CLIENT_ID, ZOHO_CLIENT_SECRET and ZOHO_GRANT_TOKEN"
         if values["server"] == PRACTICE:
             settings += ", and as ZOHO_REDIRECT_URL that of Practice Zoho's client"

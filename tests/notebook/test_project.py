@@ -124,6 +124,8 @@ def test_a_folder_that_cannot_be_is_told(zoho, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written to"):
         written(zoho, tmp_path / "file" / "project")
+    with pytest.raises(InputError, match="cannot be written to"):
+        written(zoho, tmp_path / ("long" * 100))
     with pytest.raises(InputError, match="folder is missing"):
         written(zoho, tmp_path / " ")
 
