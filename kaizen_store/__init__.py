@@ -1,7 +1,8 @@
 """Token stores for the Zoho CRM Python SDK that you can trust in production."""
 
-from .in_memory_store import CustomStoreInMemory
-from .list_store import CustomStoreList
-from .sqlite_store import CustomStoreSQLite
+from importlib.metadata import version
 
-__all__ = ["CustomStoreInMemory", "CustomStoreList", "CustomStoreSQLite"]
+from .stores import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite, RowStore
+
+__all__ = ["CustomStoreInMemory", "CustomStoreList", "CustomStoreSQLite", "RowStore"]
+__version__ = version("kaizen_store")
