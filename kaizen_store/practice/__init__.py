@@ -1,7 +1,7 @@
-"""Practice Zoho: a Zoho of your own, on this machine, for learning and for tests.
+"""Practice Zoho: a local server that behaves like Zoho, for learning and for tests.
 
-The unmodified Zoho CRM SDK talks to it over HTTP, as it talks to the real Zoho. It needs no
-account and no network, and its tokens are of no use anywhere else.
+The unmodified Zoho CRM SDK calls it over HTTP, as it calls the real Zoho. It needs no account and
+no network, and its tokens work nowhere else. Zoho's *grant token* is OAuth's *authorization code*.
 """
 
 from .consent import Consent

@@ -1,4 +1,4 @@
-"""Run Practice Zoho as a process of its own: ``python -m kaizen_store.practice``."""
+"""Run Practice Zoho as a separate process: ``python -m kaizen_store.practice``."""
 
 import argparse
 import contextlib
@@ -11,15 +11,15 @@ from .server import PracticeZoho
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """End with one line; the usage before it would hide what is wrong."""
+        """Exit with one line; the usage text before it would hide the error."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C.
 
-    :param arguments: the command line's arguments; those of this process if None.
-    :raises SystemExit: code 2, when an argument is wrong or the port cannot be used.
+    :param arguments: the command line arguments; those of this process if None.
+    :raises SystemExit: code 2, if an argument is wrong or the port cannot be used.
     """
     parser = _Parser(prog="python -m kaizen_store.practice", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, OverflowError) as error:
         parser.error(f"cannot listen on port {options.port}: {error}")
     with zoho, contextlib.suppress(KeyboardInterrupt):
-        print(_description(zoho), flush=True)  # noqa: T201 - this is what the process is for
+        print(_description(zoho), flush=True)  # noqa: T201 - a command line program
         while True:
             time.sleep(3600)
 
@@ -43,7 +43,7 @@ def _description(zoho: PracticeZoho) -> str:
         for user in zoho.users
     )
     return f"""\
-Practice Zoho is running; Ctrl-C stops it. Its secrets are of no use anywhere else.
+Practice Zoho is running; Ctrl-C stops it. Its secrets work nowhere else.
 
 CRM API            {zoho.url}
 accounts URL       {zoho.url}/oauth/v2/token
@@ -51,7 +51,7 @@ client id          {zoho.client_id}
 client secret      {zoho.client_secret}
 redirect URL       {zoho.redirect_url}
 
-users, each with a grant token that works once, within three minutes:
+users, each with a grant token that works once and is valid for three minutes:
 {users}
 
 another grant token:

@@ -1,4 +1,4 @@
-"""Consent in the browser: OAuth 2.0's authorization code grant (RFC 6749, section 4.1)."""
+"""Consent in the browser: the authorization code grant of OAuth 2.0 (RFC 6749, section 4.1)."""
 
 import os
 import secrets
@@ -10,63 +10,65 @@ from urllib.parse import urlencode
 from flask import Flask, redirect, request
 from flask.typing import ResponseReturnValue
 
+from .accounts import Accounts, RateLimitError
 from .crm import Crm
 from .pages import consent_page, text_page
-from .rules import Accounts, TooManyGrantTokens
 
 CALLBACK = "/practice/callback"
 SCOPES = {
-    "ZohoCRM.users.READ": "read who you are",
-    "ZohoCRM.org.READ": "read the name of your organisation",
-    "ZohoCRM.settings.fields.READ": "read which fields your records have",
+    "ZohoCRM.users.READ": "read your user profile",
+    "ZohoCRM.org.READ": "read the name of your organization",
+    "ZohoCRM.settings.fields.READ": "read the fields of your records",
     "ZohoCRM.modules.leads.READ": "read your leads",
 }
-"""What the lessons ask for: Zoho's names, and what each allows in words."""
+"""The scopes that the lessons request: Zoho's names, and what each one allows."""
 
-_ASKED = ("scope", "client_id", "response_type", "access_type", "redirect_uri", "state", "prompt")
-_NO_CSRF = (
-    "The answer carries no state that this notebook is waiting for, so it was refused.",
-    "Without this check, somebody could send you a link that signs your program in as them, and "
-    "what you save from then on would be theirs to read (RFC 6749, section 10.12). Go back to the "
-    "notebook and begin again with the link of its form: each link works once.",
+_AUTH_PARAMS = ("client_id", "response_type", "redirect_uri", "state")
+"""The parameters that the consent page sends back with the decision."""
+
+_INVALID_STATE = (
+    "The state parameter of this response is missing, wrong or used, so the response was refused.",
+    "Without this check, an attacker could send you a link that signs your program in to the "
+    "attacker's account. The attacker could then read everything that you save (RFC 6749, section "
+    "10.12). Return to the notebook and open the link of its form again. Each link works once.",
 )
 
 
 @dataclass
 class Consent:
-    """A consent that a program has asked for, and the answer once there is one."""
+    """An authorization request, and the user's decision once there is one."""
 
     url: str
-    """Where the user consents, to be opened in a browser."""
+    """The address of the consent page, to be opened in a browser."""
     redirect_url: str
-    """The redirect URL to exchange the grant token with (RFC 6749, section 4.1.3)."""
+    """The redirect URL to send with the grant token (RFC 6749, section 4.1.3)."""
     state: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    """What the answer must carry, or it is refused (RFC 6749, section 10.12)."""
+    """A response without this value is refused (RFC 6749, section 10.12)."""
     grant_token: str | None = field(default=None, repr=False)
-    """The grant token; None until the user has allowed it."""
+    """The grant token; None until the user has allowed access."""
     denied: bool = False
-    """Whether the user has denied it."""
+    """Whether the user has denied access."""
 
 
 class Consents:
-    """The consents that wait for their answer.
+    """The authorization requests without a response so far.
 
-    :param accounts: the accounts server, whose client asks.
+    :param accounts: the accounts server, with the client that sends the requests.
     """
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self._lock = threading.Lock()
-        self._waiting: dict[str, Consent] = {}
+        self._pending: dict[str, Consent] = {}
 
     def begin(self, server_url: str) -> Consent:
-        """Return a new consent, which waits for its answer.
+        """Return a new consent.
 
-        :param server_url: where Practice Zoho is, as ``http://127.0.0.1:<port>``.
+        :param server_url: the address of Practice Zoho, ``http://127.0.0.1:<port>``.
         """
         redirect_url = server_url + CALLBACK
         consent = Consent("", redirect_url)
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self._accounts.client_id,
             "scope": ",".join(SCOPES),
@@ -74,63 +76,64 @@ class Consents:
             "access_type": "offline",
             "state": consent.state,
         }
-        consent.url = f"{_seen_by_the_browser(server_url)}/oauth/v2/auth?{urlencode(asked)}"
+        consent.url = f"{_browser_url(server_url)}/oauth/v2/auth?{urlencode(parameters)}"
         with self._lock:
-            self._waiting[consent.state] = consent
+            self._pending[consent.state] = consent
         return consent
 
     def answer(self, parameters: Mapping[str, str]) -> Consent | None:
-        """Hand an answer to the consent that waits for it; once.
+        """Pass a response to the consent with the same state; each state works once.
 
-        :param parameters: of the redirect: ``state``, and ``code`` or ``error``.
-        :returns: the consent, or None where none waits for this state.
+        :param parameters: the parameters of the redirect: ``state``, and ``code`` or ``error``.
+        :returns: the consent, or None if no pending consent has this state.
         """
         with self._lock:
-            consent = self._waiting.pop(parameters.get("state", ""), None)
+            consent = self._pending.pop(parameters.get("state", ""), None)
         if consent is not None:
             consent.grant_token = parameters.get("code")
             consent.denied = consent.grant_token is None
         return consent
 
 
-def _seen_by_the_browser(server_url: str) -> str:
-    # On Binder the browser reaches this machine through jupyter-server-proxy alone.
+def _browser_url(server_url: str) -> str:
+    # On Binder, the browser reaches this machine only through jupyter-server-proxy.
     prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     return f"{prefix}proxy/{server_url.rpartition(':')[2]}" if prefix else server_url
 
 
 def serve_consent(app: Flask, accounts: Accounts, crm: Crm, consents: Consents) -> None:
-    """Add the consent page, and the page that the browser comes back to.
+    """Add the consent page, and the page that receives the redirect.
 
     :param app: the application.
-    :param accounts: hands out the grant tokens.
-    :param crm: knows the users.
-    :param consents: those that wait for an answer.
+    :param accounts: issues the grant tokens.
+    :param crm: has the users.
+    :param consents: the pending consents.
     """
-    pages_shown: set[str] = set()  # a one-time token for each, so that no other site can post
+    csrf_tokens: set[str] = set()  # one for each consent page, so that no other site can post it
 
     @app.get("/oauth/v2/auth")
     def ask() -> ResponseReturnValue:
-        if wrong := _wrong(request.args, accounts):
-            return text_page("This request cannot be answered", *wrong), 400
-        once = secrets.token_urlsafe(32)
-        pages_shown.add(once)
+        if error := _request_error(request.args, accounts):
+            return text_page("Invalid authorization request", error), 400
+        csrf_token = secrets.token_urlsafe(32)
+        csrf_tokens.add(csrf_token)
         scopes = request.args.get("scope", "").replace(",", " ").split()
+        hidden = {name: request.args.get(name, "") for name in _AUTH_PARAMS}
         return consent_page(
             client_id=accounts.client_id,
             scopes=[SCOPES.get(scope, scope) for scope in scopes],
             users=crm.users,
-            hidden={name: request.args.get(name, "") for name in _ASKED} | {"once": once},
+            hidden=hidden | {"csrf_token": csrf_token},
         )
 
     @app.post("/oauth/v2/auth")
     def decide() -> ResponseReturnValue:
-        if wrong := _wrong(request.form, accounts):
-            return text_page("This request cannot be answered", *wrong), 400
+        if error := _request_error(request.form, accounts):
+            return text_page("Invalid authorization request", error), 400
         try:
-            pages_shown.remove(request.form.get("once", ""))
+            csrf_tokens.remove(request.form.get("csrf_token", ""))
         except KeyError:
-            return text_page("This page was used before", "Go back and open its link again."), 400
+            return text_page("This page was already used", "Go back and open the link again."), 400
         answer = {"state": request.form.get("state", "")}
         redirect_url = request.form["redirect_uri"]
         if request.form.get("decision") != "allow":
@@ -139,10 +142,10 @@ def serve_consent(app: Flask, accounts: Accounts, crm: Crm, consents: Consents) 
             try:
                 user = crm.user(request.form.get("user", ""))
                 answer["code"] = accounts.grant(user.email, redirect_url=redirect_url)
-            except (ValueError, TooManyGrantTokens) as error:
-                return text_page("No grant token was made", f"{error}."), 400
+            except (ValueError, RateLimitError) as error:
+                return text_page("No grant token was issued", f"{error}."), 400
             answer |= {"location": "eu", "accounts-server": request.host_url.rstrip("/")}
-        # To its own callback it goes by a relative address, which no proxy changes.
+        # The address of our own callback is relative, so that it also works behind a proxy.
         own = redirect_url.endswith(CALLBACK)
         return redirect(f"{f'../..{CALLBACK}' if own else redirect_url}?{urlencode(answer)}")
 
@@ -150,19 +153,19 @@ def serve_consent(app: Flask, accounts: Accounts, crm: Crm, consents: Consents) 
     def callback() -> ResponseReturnValue:
         consent = consents.answer(request.args)
         if consent is None:
-            return text_page("Refused: nobody here has asked for this", *_NO_CSRF), 400
-        back = "You can close this page and go back to the notebook."
+            return text_page("Response refused", *_INVALID_STATE), 400
+        back = "You can close this page and return to the notebook."
         if consent.denied:
-            return text_page("You have denied it", "The application got no grant token.", back)
-        return text_page("You have allowed it", f"{back} Press the form's button next.")
+            return text_page("Access denied", "The application received no grant token.", back)
+        return text_page("Access granted", f"{back} Then press the button of the form.")
 
 
-def _wrong(asked: Mapping[str, str], accounts: Accounts) -> tuple[str, ...]:
-    """Say what is wrong with a request; it is never redirected then (RFC 6749, section 4.1.2.1)."""
-    if asked.get("client_id") != accounts.client_id:
-        return ("No application is registered with this client id. Copy it again.",)
-    if not accounts.is_redirect_url(asked.get("redirect_uri", "")):
-        return ("The redirect URL is not one that the application is registered with.",)
-    if asked.get("response_type") != "code":
-        return ("The response_type is not code, the only one that Zoho knows.",)
-    return ()
+def _request_error(parameters: Mapping[str, str], accounts: Accounts) -> str:
+    """Return the error of a request, which is then not redirected (RFC 6749, section 4.1.2.1)."""
+    if parameters.get("client_id") != accounts.client_id:
+        return "No application is registered with this client id. Copy it again."
+    if not accounts.is_redirect_url(parameters.get("redirect_uri", "")):
+        return "This redirect URL is not registered for the application."
+    if parameters.get("response_type") != "code":
+        return "The response_type must be code; Zoho supports no other."
+    return ""

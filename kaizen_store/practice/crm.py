@@ -1,8 +1,8 @@
-"""The invented content of Practice Zoho's CRM: two organisations, their users and their leads.
+"""The sample data of Practice Zoho's CRM: two organizations with their users and leads.
 
-Pure Python, no HTTP. All people and companies are made up; their e-mail domains are reserved for
-examples (RFC 2606) and their telephone numbers for fiction. Ids come from the seed. The form of
-the answers is that of Zoho's CRM API documentation, version 8, page by page.
+This module is pure Python without HTTP. All people and companies are fictitious; their email
+domains are reserved for examples (RFC 2606) and their telephone numbers for fiction. The ids come
+from the seed. The answers have the form that Zoho's CRM API documentation, version 8, describes.
 """
 
 import csv
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from .rules import Answer
+from .accounts import Answer
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class PracticeUser:
     email: str
     full_name: str
     organization: str
-    """The organisation's name."""
+    """The name of the organization."""
     zgid: str
-    """The organisation's id: the SDK names a user ``email:zgid``."""
+    """The id of the organization; the SDK names a user ``email:zgid``."""
 
 
 _USERS = (
@@ -64,9 +64,9 @@ Mei,Lin,Deepwater Labs,mei@deepwaterlabs.example,0131 496 0788,Edinburgh,Web Dow
 Arthur,Penrose,Penrose Harbour,arthur@penroseharbour.example,0117 496 0543,Bristol,Chat,Contacted,7
 """,
 }
-"""The leads of each organisation, the newest first."""
+"""The leads of each organization, newest first."""
 
-_FIELDS = (  # API name, label, data type, JSON type, must be filled in
+_FIELDS = (  # API name, label, data type, JSON type, mandatory
     ("Owner", "Lead Owner", "ownerlookup", "jsonobject", False),
     ("First_Name", "First Name", "text", "string", False),
     ("Last_Name", "Last Name", "text", "string", True),
@@ -82,19 +82,19 @@ _FIELDS = (  # API name, label, data type, JSON type, must be filled in
     ("Modified_Time", "Modified Time", "datetime", "string", False),
 )
 
-_NEWEST = datetime(2026, 3, 2, 9, 30, tzinfo=timezone.utc)
-"""When the newest lead was created: fixed, so that notebooks show the same today and tomorrow."""
+_NEWEST_LEAD_TIME = datetime(2026, 3, 2, 9, 30, tzinfo=timezone.utc)
+"""When the newest lead was created: a constant, so that notebooks always show the same."""
 
 
-def refusal(code: str, message: str, details: Mapping[str, object] | None = None) -> Answer:
-    """Return the object with which Zoho's CRM API refuses a request (page "Status Codes")."""
+def error_response(code: str, message: str, details: Mapping[str, object] | None = None) -> Answer:
+    """Return an error response of Zoho's CRM API (page "Status Codes")."""
     return {"code": code, "details": dict(details or {}), "message": message, "status": "error"}
 
 
 class Crm:
-    """What Practice Zoho's CRM holds, and its answers to the API calls that read it.
+    """The data of Practice Zoho's CRM, and the answers to the API calls that read it.
 
-    :param seed: what all ids are derived from.
+    :param seed: every id is derived from it.
     """
 
     def __init__(self, seed: int) -> None:
@@ -105,26 +105,27 @@ class Crm:
         self._leads = {name: self._leads_of(name) for name in _LEADS}
 
     def user(self, user: PracticeUser | str) -> PracticeUser:
-        """Return the user that an e-mail address, or a user, means.
+        """Return a user.
 
-        :raises ValueError: if there is none; the message names those there are.
+        :param user: the user, or an email address.
+        :raises ValueError: if there is no such user; the message lists all users.
         """
         email = user.email if isinstance(user, PracticeUser) else user
         for known in self.users:
             if known.email == email:
                 return known
         emails = ", ".join(known.email for known in self.users)
-        raise ValueError(f"Practice Zoho knows no user {email!r}; it knows {emails}")
+        raise ValueError(f"Practice Zoho has no user {email!r}; its users are {emails}")
 
     def get_users(self, user: PracticeUser, parameters: Mapping[str, str]) -> Answer:
-        """Answer ``GET /users`` (page "Get Users"): the caller, or all of the organisation."""
+        """Answer ``GET /users`` (page "Get Users"): the caller, or the whole organization."""
         colleagues = [u for u in self.users if u.zgid == user.zgid]
         found = [user] if parameters.get("type") == "CurrentUser" else colleagues
         info = {"per_page": 200, "count": len(found), "page": 1, "more_records": False}
         return {"users": [self._user_record(each) for each in found], "info": info}
 
     def get_organization(self, user: PracticeUser) -> Answer:
-        """Answer ``GET /org`` (page "Get Organization") for the caller's organisation."""
+        """Answer ``GET /org`` (page "Get Organization") for the caller's organization."""
         first = next(u for u in self.users if u.zgid == user.zgid)
         organization = {
             "id": self._id(user.organization, 1),
@@ -146,27 +147,29 @@ class Crm:
         if not module:
             return _parameter_missing("module")
         if module != "Leads":
-            return refusal("INVALID_MODULE", "the module name given seems to be invalid"), 400
+            return error_response(
+                "INVALID_MODULE", "the module name given seems to be invalid"
+            ), 400
         return {"fields": [self._field(user, number) for number in range(len(_FIELDS))]}, 200
 
     def get_leads(
         self, user: PracticeUser, parameters: Mapping[str, str]
     ) -> tuple[Answer | None, int]:
-        """Answer ``GET /Leads`` (page "Get Records") with the caller's organisation's leads.
+        """Answer ``GET /Leads`` (page "Get Records") with the leads of the caller's organization.
 
         :param user: the caller.
-        :param parameters: ``fields`` (must be given, separated by commas), ``page`` (from 1) and
+        :param parameters: ``fields`` (required, separated by commas), ``page`` (from 1) and
             ``per_page`` (1 to 200).
-        :returns: the answer and its HTTP status; a page beyond the last has no content.
+        :returns: the answer and its HTTP status; a page after the last one has no content.
         """
         if not parameters.get("fields"):
             return _parameter_missing("fields")
-        page = _number(parameters, "page", default=1, most=2000)
-        per_page = _number(parameters, "per_page", default=200, most=200)
+        page = _number(parameters, "page", default=1, maximum=2000)
+        per_page = _number(parameters, "per_page", default=200, maximum=200)
         if page is None or per_page is None:
             name = "page" if page is None else "per_page"
             details = {"expected_data_type": "integer", "param_name": name}
-            return refusal("INVALID_DATA", "invalid data", details), 400
+            return error_response("INVALID_DATA", "invalid data", details), 400
         leads = self._leads[user.organization]
         start, end = (page - 1) * per_page, page * per_page
         if start >= len(leads):
@@ -201,7 +204,7 @@ class Crm:
         leads = []
         for age, row in enumerate(rows):
             owner = self._user_record(owners[age % len(owners)])
-            time = (_NEWEST - age * timedelta(hours=26)).isoformat()
+            time = (_NEWEST_LEAD_TIME - age * timedelta(hours=26)).isoformat()
             leads.append(
                 {
                     "id": self._id(organization, 1000 + len(rows) - age),
@@ -223,7 +226,7 @@ class Crm:
         api_name, label, data_type, json_type, mandatory = _FIELDS[number]
         options: list[str] = []
         if data_type == "picklist":
-            leads = [lead for of_one in self._leads.values() for lead in of_one]
+            leads = [lead for group in self._leads.values() for lead in group]
             options = sorted({lead[api_name] for lead in leads})
         return {
             "id": self._id(user.organization, 500 + number),
@@ -240,20 +243,20 @@ class Crm:
         }
 
     def _id(self, organization: str, number: int) -> str:
-        # As in Zoho: a part that is the organisation's own, then a number that counts up.
+        # As in Zoho: a prefix for the organization, then an ascending number.
         return self._digits(f"ids of {organization}", 6) + f"{number:012}"
 
     def _digits(self, of: str, length: int) -> str:
-        """Return a seeded decimal number of a given length, without a leading zero."""
-        chance = int(hashlib.sha256(f"{self._seed}:{of}".encode()).hexdigest(), 16)
-        return str(10 ** (length - 1) + chance % (9 * 10 ** (length - 1)))
+        """Return a decimal number of this length, derived from the seed, without a leading zero."""
+        value = int(hashlib.sha256(f"{self._seed}:{of}".encode()).hexdigest(), 16)
+        return str(10 ** (length - 1) + value % (9 * 10 ** (length - 1)))
 
 
 def _parameter_missing(name: str) -> tuple[Answer, int]:
     message = "One of the expected parameter is missing"
-    return refusal("REQUIRED_PARAM_MISSING", message, {"param_name": name}), 400
+    return error_response("REQUIRED_PARAM_MISSING", message, {"param_name": name}), 400
 
 
-def _number(parameters: Mapping[str, str], name: str, default: int, most: int) -> int | None:
+def _number(parameters: Mapping[str, str], name: str, default: int, maximum: int) -> int | None:
     text = parameters.get(name, str(default))
-    return int(text) if text.isdecimal() and 1 <= int(text) <= most else None
+    return int(text) if text.isdecimal() and 1 <= int(text) <= maximum else None

@@ -1,7 +1,7 @@
-"""The pages that people see in a browser: consent, and the way back to the notebook.
+"""The pages that a user sees in the browser: the consent page and its result.
 
-Templates of Jinja, which escapes every value. Nothing is loaded from elsewhere, and every address
-is relative, so that the pages work behind a proxy such as Binder's too.
+They are Jinja templates; Jinja escapes every value. The pages load nothing from other servers. All
+addresses are relative, so that the pages also work behind a proxy such as Binder's.
 """
 
 from typing import Any
@@ -32,8 +32,8 @@ button.go { color: #ffffff; background: var(--go); border-color: var(--go) }
 :focus-visible { outline: 3px solid var(--go); outline-offset: 2px }
 </style>
 <main>
-<p class="practice"><b>Practice.</b> This is not Zoho. It runs on this machine, and nothing that you
-do here reaches a real account.</p>
+<p class="practice"><b>Practice.</b> This is not Zoho. It runs on this machine and does not change
+any real account.</p>
 <h1>{{ title }}</h1>
 {{ body }}
 </main>
@@ -41,11 +41,11 @@ do here reaches a real account.</p>
 """
 
 _CONSENT = """\
-<p>The application <b>{{ client_id }}</b> asks to:</p>
+<p>The application <b>{{ client_id }}</b> requests permission to:</p>
 <ul>{% for scope in scopes %}<li>{{ scope }}</li>{% endfor %}</ul>
 <form method="post" action="auth">
 {% for name, value in hidden.items() %}<input type="hidden" name="{{ name }}" value="{{ value }}">
-{% endfor %}<label for="user">Who consents</label>
+{% endfor %}<label for="user">User</label>
 <select id="user" name="user">
 {% for user in users %}<option value="{{ user.email }}">{{ user.full_name }}, \
 {{ user.organization }}</option>
@@ -53,23 +53,24 @@ _CONSENT = """\
 <button class="go" name="decision" value="allow">Allow</button>
 <button name="decision" value="deny">Deny</button>
 </form>
-<p>Allow sends the application a grant token: it works once, for three minutes.</p>
+<p>If you allow access, the application receives a grant token (an OAuth authorization code). It
+works once and is valid for three minutes.</p>
 """
 
 
 def consent_page(**values: Any) -> str:
-    """Return the page on which a user consents.
+    """Return the consent page.
 
-    :param values: ``client_id``, ``scopes``, ``users``, and the ``hidden`` fields of the form.
+    :param values: ``client_id``, ``scopes``, ``users`` and the ``hidden`` fields of the form.
     """
-    return page("Let this application in?", render_template_string(_CONSENT, **values))
+    return page("Authorize this application?", render_template_string(_CONSENT, **values))
 
 
 def text_page(title: str, *paragraphs: str) -> str:
     """Return a page of plain text.
 
-    :param title: its heading.
-    :param paragraphs: its paragraphs, without HTML.
+    :param title: the heading.
+    :param paragraphs: the paragraphs, without HTML.
     """
     template = "{% for text in paragraphs %}<p>{{ text }}</p>{% endfor %}"
     return page(title, render_template_string(template, paragraphs=paragraphs))
@@ -78,8 +79,8 @@ def text_page(title: str, *paragraphs: str) -> str:
 def page(title: str, body: str) -> str:
     """Return a page.
 
-    :param title: its heading, without HTML.
-    :param body: HTML, in which every value is escaped already.
+    :param title: the heading, without HTML.
+    :param body: HTML in which every value is already escaped.
     """
     return render_template_string(
         _PAGE.replace("{{ body }}", "{{ body|safe }}"), title=title, body=body

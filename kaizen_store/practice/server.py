@@ -1,4 +1,4 @@
-"""Practice Zoho over HTTP: Zoho's accounts server and CRM API, at one address of this machine."""
+"""Practice Zoho over HTTP: Zoho's accounts server and CRM API, at one local address."""
 
 import hashlib
 import re
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
@@ -16,9 +15,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from .accounts import GRANT_LIFETIME_S, Accounts, Answer, RateLimitError
 from .consent import Consent, Consents, serve_consent
-from .crm import Crm, PracticeUser, refusal
-from .rules import GRANT_LIFETIME_S, Accounts, Answer, TooManyGrantTokens
+from .crm import Crm, PracticeUser, error_response
 
 if TYPE_CHECKING:
     from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
@@ -26,33 +25,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request to Practice Zoho and its answer.
+    """One request to Practice Zoho and its answer, with masked secrets.
 
-    Each secret in it is replaced by its fingerprint: ``#`` and six hexadecimal digits of its
-    SHA-256 hash, so that the same token is recognised wherever it appears, and never shown.
+    Each secret is replaced by its fingerprint: ``#`` and six hexadecimal digits of its SHA-256
+    hash. So you can recognize the same token in several places, and no token is ever shown.
     """
 
     method: str
     path: str
     parameters: dict[str, str]
-    """What was asked, by parameter; the access token of a CRM API call as ``Authorization``."""
+    """The parameters; the access token of a CRM API call is ``Authorization``."""
     status: int
     """The HTTP status of the answer."""
     answer: Any
     """The answer's JSON value, or None."""
     at_s: float = field(default=0.0, compare=False)
-    """When it was, in seconds by Practice Zoho's clock."""
+    """The time of the answer by Practice Zoho's clock, in seconds."""
 
 
-_SCHEME = "Zoho-oauthtoken "
-"""What the Authorization header of a CRM API call holds before the access token."""
+_AUTH_SCHEME = "Zoho-oauthtoken "
+"""The Authorization header of a CRM API call has this before the access token."""
+
+_TOKEN_PATH = "/oauth/v2/token"
 
 _SECRET_PARAMETERS = {
     "Authorization",
     "access_token",
     "client_secret",
     "code",
-    "once",
+    "csrf_token",
     "refresh_token",
     "state",
     "token",
@@ -64,9 +65,9 @@ def _fingerprint(secret: str) -> str:
 
 
 def _masked(value: Any) -> Any:
-    """Replace all that looks like a secret of Zoho's or of Practice Zoho's, wherever it stands."""
+    """Replace everything that looks like a secret of Zoho or Practice Zoho."""
     if isinstance(value, dict):
-        return {_masked(name): _masked(of_name) for name, of_name in value.items()}
+        return {_masked(name): _masked(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_masked(item) for item in value]
     if isinstance(value, str):
@@ -75,24 +76,26 @@ def _masked(value: Any) -> Any:
 
 
 def _masked_word(word: re.Match[str]) -> str:
-    # Tokens and client secrets hold 32 or more hexadecimal digits in a row, and nothing else does.
+    # Only tokens and client secrets contain 32 or more hexadecimal digits in a row.
     return _fingerprint(word[0]) if re.search(r"[0-9a-f]{32}", word[0]) else word[0]
 
 
 @dataclass(frozen=True)
-class _Pose:
+class _CannedResponse:
     path: str
     answer: Answer
     status: int
 
 
-_POSES = {
+_ERRORS = {
     # Zoho's community post "Kaizen #4 - Troubleshooting OAuth2.0".
-    "general_error": _Pose("/oauth/v2/token", {"error": "general_error"}, 200),
+    "general_error": _CannedResponse(_TOKEN_PATH, {"error": "general_error"}, 200),
     # Zoho's CRM API documentation, version 8, page "Status Codes".
-    "OAUTH_SCOPE_MISMATCH": _Pose("/crm/", refusal("OAUTH_SCOPE_MISMATCH", "Unauthorized"), 401),
+    "OAUTH_SCOPE_MISMATCH": _CannedResponse(
+        "/crm/", error_response("OAUTH_SCOPE_MISMATCH", "Unauthorized"), 401
+    ),
 }
-"""The errors that do not follow from the rules: where each stands, and its answer."""
+"""The errors that :meth:`PracticeZoho.simulate_error` simulates: the path and the answer."""
 
 
 def create_app(
@@ -100,24 +103,28 @@ def create_app(
     crm: Crm,
     consents: Consents,
     exchanges: list[Exchange],
-    poses: list[_Pose],
+    canned_responses: list[_CannedResponse],
+    token_delay_s: float = 0.0,
 ) -> Flask:
-    """Make the Flask application.
+    """Create the Flask application.
 
-    :param accounts: answers the token requests, and tells whom an access token stands for.
+    :param accounts: answers the token requests, and has the user of each access token.
     :param crm: answers the CRM API calls.
-    :param consents: those that wait for a user's answer in the browser.
-    :param exchanges: where each exchange is added when it is over.
-    :param poses: what is answered in place of the truth; may change at any time.
+    :param consents: the pending consents.
+    :param exchanges: each exchange is added to this list.
+    :param canned_responses: are sent instead of the real answers; the list may change at any time.
+    :param token_delay_s: how long the token endpoint takes, in seconds.
     """
     app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     @app.before_request
-    def pose() -> ResponseReturnValue | None:
-        for posed in poses:
-            if request.path.startswith(posed.path):
-                return posed.answer, posed.status
+    def delay_or_simulate_error() -> ResponseReturnValue | None:
+        if request.path == _TOKEN_PATH:
+            time.sleep(token_delay_s)
+        for canned in canned_responses:
+            if request.path.startswith(canned.path):
+                return canned.answer, canned.status
         return None
 
     _serve_accounts(app, accounts)
@@ -129,11 +136,11 @@ def create_app(
     def refuse(error: HTTPException) -> ResponseReturnValue:
         if error.code == 404:
             message = "Please check if the URL trying to access is a correct one"
-            return refusal("INVALID_URL_PATTERN", message), 404
+            return error_response("INVALID_URL_PATTERN", message), 404
         if error.code == 405:
             message = "The http request method type is not a valid one"
-            return refusal("INVALID_REQUEST_METHOD", message), 400
-        return refusal("INTERNAL_ERROR", "Internal Server Error"), error.code or 500
+            return error_response("INVALID_REQUEST_METHOD", message), 400
+        return error_response("INTERNAL_ERROR", "Internal Server Error"), error.code or 500
 
     @app.after_request
     def record(response: Response) -> Response:
@@ -141,29 +148,24 @@ def create_app(
             parameters = request.values.to_dict()
             header = request.headers.get("Authorization")
             if header is not None:
-                parameters["Authorization"] = header.removeprefix(_SCHEME)
-            shown = {
-                name: _fingerprint(value) if name in _SECRET_PARAMETERS else value
-                for name, value in parameters.items()
-            }
+                parameters["Authorization"] = header.removeprefix(_AUTH_SCHEME)
+            for name in _SECRET_PARAMETERS & set(parameters):
+                parameters[name] = _fingerprint(parameters[name])
             answer = response.get_json(silent=True)
-            exchanges.append(
-                Exchange(
-                    request.method,
-                    _masked(request.path),
-                    _masked(shown),
-                    response.status_code,
-                    _masked(answer),
-                    accounts.clock(),
-                )
+            shown = (
+                _masked(request.path),
+                _masked(parameters),
+                response.status_code,
+                _masked(answer),
             )
+            exchanges.append(Exchange(request.method, *shown, accounts.clock()))
         return response
 
     return app
 
 
 def _serve_accounts(app: Flask, accounts: Accounts) -> None:
-    @app.post("/oauth/v2/token")
+    @app.post(_TOKEN_PATH)
     def token() -> ResponseReturnValue:
         return accounts.request_token(request.values, request.host_url.rstrip("/"))
 
@@ -179,9 +181,9 @@ def _serve_crm(app: Flask, accounts: Accounts, crm: Crm) -> None:
         if not request.path.startswith("/crm/"):
             return None
         header = request.headers.get("Authorization", "")
-        email = accounts.user_of(header.removeprefix(_SCHEME))
-        if email is None or not header.startswith(_SCHEME):
-            return refusal("INVALID_TOKEN", "invalid oauth token"), 401
+        email = accounts.user_of(header.removeprefix(_AUTH_SCHEME))
+        if email is None or not header.startswith(_AUTH_SCHEME):
+            return error_response("INVALID_TOKEN", "invalid oauth token"), 401
         g.user = crm.user(email)
         return None
 
@@ -202,7 +204,7 @@ def _serve_crm(app: Flask, accounts: Accounts, crm: Crm) -> None:
     def leads(version: int) -> ResponseReturnValue:
         answer, status = crm.get_leads(g.user, request.args)
         if answer is None:
-            # Flask would call the missing content HTML, and the SDK would try to download it.
+            # Flask would add a content type, and the SDK would try to download the empty body.
             response = Response(status=status)
             del response.headers["Content-Type"]
             return response
@@ -210,7 +212,7 @@ def _serve_crm(app: Flask, accounts: Accounts, crm: Crm) -> None:
 
 
 def _serve_practice(app: Flask, accounts: Accounts, crm: Crm) -> None:
-    """Add what the real Zoho has its web pages for: see the client and the users, and consent."""
+    """Add what Zoho offers on web pages: show the client and the users, issue a grant token."""
 
     @app.get("/practice")
     def practice() -> ResponseReturnValue:
@@ -228,40 +230,46 @@ def _serve_practice(app: Flask, accounts: Accounts, crm: Crm) -> None:
             return {"grant_token": accounts.grant(user.email)}
         except ValueError as error:
             return {"error": str(error)}, 400
-        except TooManyGrantTokens as error:
+        except RateLimitError as error:
             return {"error": str(error)}, 429
 
 
 class _QuietRequestHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Print nothing, as it would land in notebooks: ``exchanges`` tells it better."""
+        """Print nothing, or it would appear in notebooks; see ``PracticeZoho.exchanges``."""
 
 
 class PracticeZoho:
-    """A Zoho on this machine, at 127.0.0.1 only, served from a thread of this process.
+    """A local server that behaves like Zoho, in a thread of this process, at 127.0.0.1 only.
 
     Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`.
 
-    :param seed: what all ids and tokens are derived from: the same seed and the same order of
-        calls give the same ones.
+    :param seed: every id and token is derived from it: the same seed and the same order of calls
+        produce the same ones.
     :param clock: returns the time in seconds; :meth:`advance` adds to it.
-    :param port: the TCP port to listen on; 0 takes a free one.
+    :param port: the TCP port; 0 means any free one.
+    :param token_delay_s: how long the token endpoint takes, in seconds.
     """
 
     def __init__(
-        self, seed: int = 1, clock: Callable[[], float] = time.time, port: int = 0
+        self,
+        seed: int = 1,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        token_delay_s: float = 0.0,
     ) -> None:
         self._seed = seed
         self._clock = clock
         self._ahead_s = 0.0
         self._port = port
+        self._token_delay_s = token_delay_s
         self._accounts = Accounts(seed, lambda: self._clock() + self._ahead_s)
         self._crm = Crm(seed)
         self._consents = Consents(self._accounts)
         self._server: BaseWSGIServer | None = None
-        self._poses: list[_Pose] = []
+        self._canned_responses: list[_CannedResponse] = []
         self.exchanges: list[Exchange] = []
-        """What was asked and answered, in order, without secrets."""
+        """All requests and answers, in order, with masked secrets."""
         self.client_id = self._accounts.client_id
         self.client_secret = self._accounts.client_secret
         self.redirect_url = self._accounts.redirect_url
@@ -271,15 +279,17 @@ class PracticeZoho:
         return f"<PracticeZoho seed={self._seed} {'running' if self._server else 'stopped'}>"
 
     def start(self) -> "PracticeZoho":
-        """Listen and answer, until :meth:`stop`; tokens handed out before stay as they are.
+        """Start the server; it runs until :meth:`stop`. Tokens from before stay valid.
 
         :returns: this object.
         :raises OSError: if the port cannot be used.
         """
         if self._server is None:
-            app = create_app(self._accounts, self._crm, self._consents, self.exchanges, self._poses)
-            # Werkzeug ends the whole process when it cannot bind, so the socket is bound here.
-            with socket.create_server(("127.0.0.1", self._port)) as listening:
+            parts = self._accounts, self._crm, self._consents, self.exchanges
+            app = create_app(*parts, self._canned_responses, self._token_delay_s)
+            # If Werkzeug cannot bind, it ends the whole process. So the socket is bound here.
+            # The backlog: so many connections may wait until they are accepted.
+            with socket.create_server(("127.0.0.1", self._port), backlog=1024) as listening:
                 self._server = make_server(
                     "127.0.0.1",
                     self._port,
@@ -295,7 +305,7 @@ class PracticeZoho:
         return self
 
     def stop(self) -> None:
-        """Stop listening, free the port and wait for the thread to end."""
+        """Stop the server, free the port and wait until the thread has ended."""
         if self._server is not None:
             self._server.shutdown()
             self._thread.join()
@@ -304,24 +314,19 @@ class PracticeZoho:
     def __enter__(self) -> "PracticeZoho":
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     @property
     def now_s(self) -> float:
-        """The time by Practice Zoho's clock, in seconds; ``Exchange.at_s`` is told by the same."""
+        """The time by Practice Zoho's clock, in seconds, as in ``Exchange.at_s``."""
         return self._accounts.clock()
 
     @property
     def url(self) -> str:
-        """The address, as ``http://127.0.0.1:<port>``.
+        """The address, ``http://127.0.0.1:<port>``.
 
-        :raises RuntimeError: while Practice Zoho is not running.
+        :raises RuntimeError: if Practice Zoho is not running.
         """
         if self._server is None:
             raise RuntimeError("Practice Zoho is not running: call start() first")
@@ -329,61 +334,61 @@ class PracticeZoho:
 
     @property
     def environment(self) -> "DataCenter.Environment":
-        """What ``Initializer.initialize`` takes as the environment; imports the SDK.
+        """The environment for ``Initializer.initialize``; reading it imports the SDK.
 
-        :raises RuntimeError: while Practice Zoho is not running.
+        :raises RuntimeError: if Practice Zoho is not running.
         """
         from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 
-        return DataCenter.Environment(self.url, self.url + "/oauth/v2/token", self.url)
+        return DataCenter.Environment(self.url, self.url + _TOKEN_PATH, self.url)
 
     def grant(
         self, user: PracticeUser | str | None = None, lifetime_s: float = GRANT_LIFETIME_S
     ) -> str:
-        """Hand out a grant token, as if the user had consented on Zoho's page.
+        """Issue a grant token, as if the user had consented on Zoho's page.
 
-        :param user: one of :attr:`users`, or an e-mail address; the first user if None.
-        :param lifetime_s: seconds for which the grant token is good.
+        :param user: one of :attr:`users`, or an email address; the first user if None.
+        :param lifetime_s: how long the grant token is valid, in seconds.
         :returns: a grant token, which works once.
         :raises ValueError: if the user is unknown.
-        :raises RuntimeError: for the eleventh in ten minutes, as Zoho refuses it.
+        :raises RuntimeError: for the eleventh grant token in ten minutes (rate limit).
         """
         known = self._crm.user(self.users[0] if user is None else user)
         return self._accounts.grant(known.email, lifetime_s)
 
     def consent(self) -> Consent:
-        """Begin a consent in the browser, as Zoho asks for it (RFC 6749, section 4.1).
+        """Begin an authorization in the browser, as with Zoho (RFC 6749, section 4.1).
 
-        :returns: a :class:`Consent`: open its ``url``; its ``grant_token`` comes once the user has
-            allowed it.
-        :raises RuntimeError: while Practice Zoho is not running.
+        :returns: a :class:`Consent`. Open its ``url``; it has a ``grant_token`` when the user has
+            allowed access.
+        :raises RuntimeError: if Practice Zoho is not running.
         """
         return self._consents.begin(self.url)
 
     def advance(self, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        """Move Practice Zoho's clock on; the clock of this machine, and the SDK's, stay.
+        """Advance Practice Zoho's clock; the clocks of this machine and of the SDK do not change.
 
-        :raises ValueError: if the clock would go back.
+        :raises ValueError: if the time is negative.
         """
         by_s = hours * 3600 + minutes * 60 + seconds
         if by_s < 0:
-            raise ValueError(f"the clock only moves on, and not by {by_s} seconds")
+            raise ValueError(f"the clock cannot go back, so it cannot advance by {by_s} seconds")
         self._ahead_s += by_s
 
     @contextmanager
-    def pose(self, error: str) -> Iterator[None]:
-        """Answer with an error of Zoho's, whatever is asked, for the time of a ``with`` block.
+    def simulate_error(self, error: str) -> Iterator[None]:
+        """Answer every request with one of Zoho's errors, inside a ``with`` block.
 
-        For the errors that a client cannot provoke here; the others follow from the rules.
+        This is for errors that a client cannot cause here; requests cause the others.
 
-        :param error: ``general_error``, from the token endpoint; or ``OAUTH_SCOPE_MISMATCH``, from
-            the CRM API.
-        :raises ValueError: for another error.
+        :param error: ``general_error`` of the token endpoint, or ``OAUTH_SCOPE_MISMATCH`` of the
+            CRM API.
+        :raises ValueError: for any other error.
         """
-        if error not in _POSES:
-            raise ValueError(f"{error!r} is not posed; {' and '.join(_POSES)} are")
-        self._poses.append(_POSES[error])
+        if error not in _ERRORS:
+            raise ValueError(f"{error!r} cannot be simulated; {' and '.join(_ERRORS)} can")
+        self._canned_responses.append(_ERRORS[error])
         try:
             yield
         finally:
-            self._poses.remove(_POSES[error])
+            self._canned_responses.remove(_ERRORS[error])

@@ -4,6 +4,7 @@ import inspect
 import logging
 import socket
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +21,7 @@ INVALID_TOKEN = {
 }
 
 session = requests.Session()
-session.trust_env = False  # a proxy has no way to 127.0.0.1
+session.trust_env = False  # a proxy cannot reach 127.0.0.1
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def last_names(answer):
     return [lead["Last_Name"] for lead in answer.json()["data"]]
 
 
-def test_tokens_are_asked_for_over_http(zoho):
+def test_tokens_are_requested_over_http(zoho):
     first = sign_in(zoho)
     assert list(first)[:2] == ["access_token", "refresh_token"]
     assert first["api_domain"] == zoho.url
@@ -60,7 +61,7 @@ def test_tokens_are_asked_for_over_http(zoho):
     assert get(zoho, "/crm/v8/org", answer.json()["access_token"]).ok
 
 
-def test_parameters_may_stand_in_the_url(zoho):
+def test_parameters_may_be_in_the_url(zoho):
     parameters = {
         "grant_type": "refresh_token",
         "client_id": zoho.client_id,
@@ -88,19 +89,20 @@ def test_too_many_refreshes_are_denied_for_ten_minutes(zoho):
     assert "access_token" in answer.json()
 
 
-def test_it_poses_as_a_zoho_that_fails_until_the_block_ends(zoho):
+def test_an_error_is_simulated_until_the_block_ends(zoho):
     tokens = sign_in(zoho)
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    with zoho.pose("general_error"):
+    with zoho.simulate_error("general_error"):
         answer = post_token(zoho, **refresh)
         assert (answer.status_code, answer.json()) == (200, {"error": "general_error"})
         assert get(zoho, "/crm/v8/org", tokens["access_token"]).ok
-    with pytest.raises(KeyError), zoho.pose("OAUTH_SCOPE_MISMATCH"):
+    with pytest.raises(KeyError), zoho.simulate_error("OAUTH_SCOPE_MISMATCH"):
         answer = get(zoho, "/crm/v8/org", tokens["access_token"])
         assert (answer.status_code, answer.json()["code"]) == (401, "OAUTH_SCOPE_MISMATCH")
         raise KeyError
     assert get(zoho, "/crm/v8/org", post_token(zoho, **refresh).json()["access_token"]).ok
-    with pytest.raises(ValueError, match="'invalid_code' is not posed"), zoho.pose("invalid_code"):
+    unknown = zoho.simulate_error("invalid_code")
+    with pytest.raises(ValueError, match="'invalid_code' cannot be simulated"), unknown:
         pass
 
 
@@ -122,7 +124,7 @@ def test_a_refresh_token_is_revoked_over_http(zoho):
     ids=["none", "empty", "unknown"],
 )
 @pytest.mark.parametrize("path", ["users", "org", "settings/fields", "Leads"])
-def test_the_crm_api_wants_a_valid_access_token(zoho, path, headers):
+def test_the_crm_api_needs_a_valid_access_token(zoho, path, headers):
     answer = session.get(f"{zoho.url}/crm/v8/{path}", headers=headers)
     assert (answer.status_code, answer.json()) == (401, INVALID_TOKEN)
 
@@ -144,7 +146,7 @@ def test_an_access_token_is_refused_after_an_hour(zoho):
 
 
 @pytest.mark.parametrize("version", ["v5", "v7", "v8"])
-def test_everyone_sees_their_own_user_and_organisation(zoho, version):
+def test_everyone_sees_their_own_user_and_organization(zoho, version):
     for user in zoho.users:
         token = sign_in(zoho, user)["access_token"]
         users = get(zoho, f"/crm/{version}/users", token, type="CurrentUser").json()["users"]
@@ -154,7 +156,7 @@ def test_everyone_sees_their_own_user_and_organisation(zoho, version):
         assert [(o["zgid"], o["company_name"]) for o in org] == [(user.zgid, user.organization)]
 
 
-def test_users_without_a_type_are_the_organisations(zoho):
+def test_users_without_a_type_are_all_users_of_the_organization(zoho):
     token = sign_in(zoho, "ben.okafor@example.com")["access_token"]
     answer = get(zoho, "/crm/v8/users", token).json()
     emails = [user["email"] for user in answer["users"]]
@@ -197,7 +199,7 @@ def test_a_wrong_parameter_is_refused(zoho, path, parameters, code):
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
-def test_leads_have_the_fields_that_were_asked_for(zoho):
+def test_leads_have_the_requested_fields(zoho):
     token = sign_in(zoho)["access_token"]
     answer = get(zoho, "/crm/v8/Leads", token, fields="Last_Name,Company,Nonsense").json()
 
@@ -226,7 +228,7 @@ def test_leads_come_in_pages(zoho):
     assert "Content-Type" not in pages[3].headers
 
 
-def test_an_organisation_sees_its_own_leads(zoho):
+def test_an_organization_sees_its_own_leads(zoho):
     anna, ben, carla = (
         last_names(get(zoho, "/crm/v8/Leads", sign_in(zoho, u)["access_token"], fields="Last_Name"))
         for u in zoho.users
@@ -252,7 +254,7 @@ def test_a_failure_is_answered_in_json(zoho, monkeypatch):
     assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_ERROR")
 
 
-def test_exchanges_tell_what_was_asked_and_answered(zoho):
+def test_exchanges_record_requests_and_answers(zoho):
     tokens = sign_in(zoho)
     get(zoho, "/crm/v8/users", tokens["access_token"], type="CurrentUser")
     get(zoho, "/crm/v8/org")
@@ -273,7 +275,7 @@ def test_exchanges_show_a_fingerprint_in_place_of_each_secret(zoho):
     grant = {"grant_type": "authorization_code", "redirect_uri": zoho.redirect_url, "code": code}
     tokens = post_token(zoho, **grant).json()
     secrets = [zoho.client_secret, code, tokens["access_token"], tokens["refresh_token"]]
-    # Right secrets, wrong places: what a learner mixes up is a secret all the same.
+    # Secrets in the wrong places: if a learner mixes them up, they must be masked, too.
     post_token(zoho, client_id=zoho.client_secret, nonsense=code, scope=f"[{code}]")
     post_token(zoho, **{tokens["refresh_token"]: "", "client_secret": "short"})
     get(zoho, "/crm/v8/" + tokens["access_token"], tokens["access_token"])
@@ -289,7 +291,7 @@ def test_exchanges_show_a_fingerprint_in_place_of_each_secret(zoho):
     assert len({first.parameters["code"], *first.answer.values()}) == 6
 
 
-def test_practice_tells_the_client_and_the_users_and_hands_out_grant_tokens(zoho):
+def test_practice_shows_the_client_and_the_users_and_issues_grant_tokens(zoho):
     answer = session.get(zoho.url + "/practice").json()
     assert answer["client"] == {
         "client_id": zoho.client_id,
@@ -328,7 +330,7 @@ def test_a_grant_token_is_for_the_first_user_or_the_one_named(zoho):
         zoho.grant("nobody@example.com")
 
 
-def test_an_eleventh_grant_token_waits_for_the_ten_minutes(zoho):
+def test_an_eleventh_grant_token_is_issued_after_ten_minutes(zoho):
     for _ in range(10):
         zoho.grant()
     with pytest.raises(RuntimeError, match="ten minutes"):
@@ -337,14 +339,14 @@ def test_an_eleventh_grant_token_waits_for_the_ten_minutes(zoho):
     zoho.grant()
 
 
-def test_users_belong_to_two_organisations(zoho):
+def test_users_belong_to_two_organizations(zoho):
     assert len(zoho.users) == 3
     assert len({user.organization for user in zoho.users}) == 2
     assert len({user.zgid for user in zoho.users}) == 2
     assert all(user.email.endswith(("@example.com", "@example.org")) for user in zoho.users)
 
 
-def test_the_seed_decides_on_the_ids():
+def test_the_seed_determines_the_ids():
     def ids(seed):
         with PracticeZoho(seed) as zoho:
             leads = get(zoho, "/crm/v8/Leads", sign_in(zoho)["access_token"], fields="Email").json()
@@ -354,13 +356,13 @@ def test_the_seed_decides_on_the_ids():
     assert not set(ids(1)) & set(ids(2))
 
 
-def test_a_grant_token_may_live_longer_or_shorter(zoho):
+def test_the_lifetime_of_a_grant_token_can_be_set(zoho):
     grant = {"grant_type": "authorization_code", "redirect_uri": zoho.redirect_url}
     answer = post_token(zoho, code=zoho.grant(lifetime_s=0), **grant)
     assert answer.json() == {"error": "invalid_code"}
 
 
-def test_the_clock_may_be_given_and_is_moved_on():
+def test_the_clock_can_be_given_and_advanced():
     assert inspect.signature(PracticeZoho).parameters["clock"].default is time.time
     now = 0.0
     with PracticeZoho(clock=lambda: now) as zoho:
@@ -370,11 +372,11 @@ def test_the_clock_may_be_given_and_is_moved_on():
         assert get(zoho, "/crm/v8/org", token).status_code == 200
         zoho.advance(seconds=1)
         assert get(zoho, "/crm/v8/org", token).status_code == 401
-        with pytest.raises(ValueError, match="only moves on"):
+        with pytest.raises(ValueError, match="cannot go back"):
             zoho.advance(hours=-1)
 
 
-def test_start_and_stop_may_be_repeated_and_the_tokens_stay():
+def test_start_and_stop_may_be_repeated_and_tokens_stay_valid():
     zoho = PracticeZoho()
     with pytest.raises(RuntimeError, match="start"):
         _ = zoho.url
@@ -404,19 +406,19 @@ def test_stop_frees_the_port():
         assert again.url.endswith(f":{port}")
 
 
-def test_a_port_in_use_is_an_error_and_not_the_end_of_the_process(zoho):
+def test_a_port_in_use_raises_an_error_and_does_not_end_the_process(zoho):
     with pytest.raises(OSError, match="in use"):
         PracticeZoho(port=int(zoho.url.rpartition(":")[2])).start()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers at all of 127.0.0.0/8")
-def test_nothing_but_127_0_0_1_is_listened_on(zoho):
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux, all of 127.0.0.0/8 is local")
+def test_it_listens_on_127_0_0_1_only(zoho):
     port = int(zoho.url.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=1)
 
 
-def test_two_run_at_once_and_know_nothing_of_each_other(zoho):
+def test_two_servers_run_independently(zoho):
     with PracticeZoho(seed=8) as other:
         token = sign_in(other)["access_token"]
         assert get(other, "/crm/v8/org", token).status_code == 200
@@ -430,6 +432,33 @@ def test_many_clients_are_served_at_once(zoho):
         answers = pool.map(lambda _: get(zoho, "/crm/v8/org", token).status_code, range(64))
     assert set(answers) == {200}
     assert len(zoho.exchanges) == 65
+
+
+def test_many_connections_may_wait_until_they_are_accepted(zoho, monkeypatch):
+    accept, go_on = zoho._server.get_request, threading.Event()
+    monkeypatch.setattr(zoho._server, "get_request", lambda: go_on.wait(20) and accept())
+    address = ("127.0.0.1", int(zoho.url.rpartition(":")[2]))
+    try:
+        waiting = [socket.create_connection(address, timeout=0.5) for _ in range(300)]
+    finally:
+        go_on.set()
+    for connection in waiting:
+        connection.close()
+
+
+def test_the_token_endpoint_can_be_slow_and_the_others_stay_fast():
+    with PracticeZoho(token_delay_s=0.5) as zoho:
+        start_s = time.monotonic()
+        token = sign_in(zoho)["access_token"]
+        took_s = time.monotonic() - start_s
+        assert 0.5 <= took_s < 5
+        with zoho.simulate_error("general_error"):
+            start_s = time.monotonic()
+            assert "error" in sign_in(zoho)
+            assert time.monotonic() - start_s >= 0.5
+        start_s = time.monotonic()
+        assert get(zoho, "/crm/v8/org", token).ok
+        assert time.monotonic() - start_s < 0.5
 
 
 def test_nothing_is_printed_and_no_logger_is_changed(capfd):

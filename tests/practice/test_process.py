@@ -1,4 +1,4 @@
-"""Practice Zoho as a process of its own."""
+"""Practice Zoho as a separate process."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ session.trust_env = False
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no Ctrl-C to one process")
-def test_it_tells_what_is_needed_serves_and_ends_with_ctrl_c():
+def test_it_prints_what_a_client_needs_and_ends_with_ctrl_c():
     process = subprocess.Popen(
         [*COMMAND, "--seed", "3"],
         cwd=PROJECT,
@@ -29,13 +29,13 @@ def test_it_tells_what_is_needed_serves_and_ends_with_ctrl_c():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        told = ""
-        while "as JSON" not in told:
+        printed = ""
+        while "as JSON" not in printed:
             line = process.stdout.readline()
             assert line, process.communicate()
-            told += line
-        told += process.stdout.readline()
-        value = dict(re.findall(r"^(\S.*?)  +(\S+)$", told, re.MULTILINE))
+            printed += line
+        printed += process.stdout.readline()
+        value = dict(re.findall(r"^(\S.*?)  +(\S+)$", printed, re.MULTILINE))
         url = value["CRM API"]
         known = session.get(url + "/practice").json()
         assert known["client"] == {
@@ -43,11 +43,11 @@ def test_it_tells_what_is_needed_serves_and_ends_with_ctrl_c():
             "client_secret": value["client secret"],
             "redirect_url": value["redirect URL"],
         }
-        codes = re.findall(r"grant token +(1000\S+)", told)
+        codes = re.findall(r"grant token +(1000\S+)", printed)
         assert len(codes) == len(known["users"]) == 3
-        assert all(user["email"] in told for user in known["users"])
+        assert all(user["email"] in printed for user in known["users"])
         email = known["users"][0]["email"]
-        assert f"curl --data user={email} {url}/practice/grant" in told
+        assert f"curl --data user={email} {url}/practice/grant" in printed
         codes.append(
             session.post(url + "/practice/grant", data={"user": email}).json()["grant_token"]
         )

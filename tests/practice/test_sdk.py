@@ -43,7 +43,7 @@ def get_leads(fields="Last_Name,Company,Email", **pages):
     return RecordOperations("Leads").get_records(parameters, HeaderMap())
 
 
-def asked(zoho):
+def requested(zoho):
     return [exchange.path.rpartition("/")[2] for exchange in zoho.exchanges]
 
 
@@ -55,7 +55,7 @@ def test_the_sdk_signs_in_with_a_grant_token(zoho, tmp_path):
     assert token.get_refresh_token().startswith("1000.practice")
     assert token.get_api_domain() == zoho.url
     assert float(token.get_expires_in()) / 1000 == pytest.approx(time.time() + 3600, abs=60)
-    assert asked(zoho) == ["token", "users", "org"]
+    assert requested(zoho) == ["token", "users", "org"]
     assert [exchange.status for exchange in zoho.exchanges] == [200] * 3
 
 
@@ -82,7 +82,7 @@ def test_the_sdk_reads_leads(zoho, tmp_path):
     info = wrapper.get_info()
     assert (info.get_page(), info.get_per_page(), info.get_count()) == (2, 8, 8)
     assert info.get_more_records() is True
-    assert asked(zoho)[3:] == ["fields", "Leads"]
+    assert requested(zoho)[3:] == ["fields", "Leads"]
 
 
 def test_the_sdk_reads_a_page_without_content(zoho, tmp_path):
@@ -90,7 +90,7 @@ def test_the_sdk_reads_a_page_without_content(zoho, tmp_path):
     assert get_leads(page=9).get_status_code() == 204
 
 
-def test_each_user_has_a_name_and_leads_of_their_own(zoho, tmp_path):
+def test_each_user_has_a_separate_name_and_leads(zoho, tmp_path):
     found = {}
     for user in zoho.users:
         folder = tmp_path / user.email
@@ -101,7 +101,7 @@ def test_each_user_has_a_name_and_leads_of_their_own(zoho, tmp_path):
     assert found == {f"{u.email}:{u.zgid}": n for u, n in zip(zoho.users, (20, 20, 4), strict=True)}
 
 
-def test_the_sdk_refreshes_once_an_hour_has_passed(zoho, tmp_path, monkeypatch):
+def test_the_sdk_refreshes_after_an_hour(zoho, tmp_path, monkeypatch):
     token = initialize(zoho, tmp_path)
     get_leads()
     before = token.get_access_token()
@@ -112,12 +112,12 @@ def test_the_sdk_refreshes_once_an_hour_has_passed(zoho, tmp_path, monkeypatch):
     zoho.exchanges.clear()
     assert get_leads().get_status_code() == 200
 
-    assert asked(zoho) == ["token", "Leads"]
+    assert requested(zoho) == ["token", "Leads"]
     assert zoho.exchanges[0].parameters["grant_type"] == "refresh_token"
     assert FileStore(str(tmp_path / "tokens.csv")).get_tokens()[0].get_access_token() != before
 
 
-def test_the_sdk_uses_an_ended_access_token_and_is_refused(zoho, tmp_path):
+def test_the_sdk_uses_an_expired_access_token_and_is_refused(zoho, tmp_path):
     initialize(zoho, tmp_path)
     get_leads()
     zoho.advance(hours=1)

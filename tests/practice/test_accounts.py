@@ -1,4 +1,4 @@
-"""The rules of the accounts server, with a clock that the test moves."""
+"""The accounts server, with a clock that the test advances."""
 
 import re
 import time
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kaizen_store.practice.rules import Accounts, TooManyGrantTokens
+from kaizen_store.practice.accounts import Accounts, RateLimitError
 
 ANNA, BEN = "anna@example.com", "ben@example.com"
 DOMAIN = "http://127.0.0.1:1"
@@ -87,7 +87,7 @@ def test_a_grant_token_works_for_its_lifetime(accounts, clock, lifetime_s):
     assert exchange(accounts, late) == {"error": "invalid_code"}
 
 
-def test_a_grant_token_lives_three_minutes_by_default(accounts, clock):
+def test_a_grant_token_is_valid_for_three_minutes_by_default(accounts, clock):
     code = accounts.grant(ANNA)
     clock.now += 180
     assert exchange(accounts, code) == {"error": "invalid_code"}
@@ -99,12 +99,12 @@ def test_a_client_gets_ten_grant_tokens_in_ten_minutes(accounts, clock):
         clock.now += 30
 
     clock.now += 299  # 599 seconds after the first
-    with pytest.raises(TooManyGrantTokens, match="ten minutes"):
+    with pytest.raises(RateLimitError, match="ten minutes"):
         accounts.grant(ANNA)
     clock.now += 1
     for _ in range(10):
         accounts.grant(ANNA)
-    with pytest.raises(TooManyGrantTokens):
+    with pytest.raises(RateLimitError):
         accounts.grant(ANNA)
 
 
@@ -177,7 +177,7 @@ def test_the_eleventh_refresh_in_ten_minutes_is_denied(accounts, clock):
     assert refresh(accounts, refresh_token)["error"] == "Access Denied"
 
 
-def test_the_sixteenth_living_access_token_ends_the_first(accounts, clock):
+def test_the_sixteenth_valid_access_token_ends_the_first(accounts, clock):
     answer = sign_in(accounts)
     tokens = [answer["access_token"]]
     for number in range(15):
@@ -189,7 +189,7 @@ def test_the_sixteenth_living_access_token_ends_the_first(accounts, clock):
     assert [token for token in tokens if accounts.user_of(token)] == tokens[1:]
 
 
-def test_an_access_token_lives_one_hour(accounts, clock):
+def test_an_access_token_is_valid_for_one_hour(accounts, clock):
     token = sign_in(accounts)["access_token"]
     clock.now += 3599
     assert accounts.user_of(token) == ANNA
@@ -197,7 +197,7 @@ def test_an_access_token_lives_one_hour(accounts, clock):
     assert accounts.user_of(token) is None
 
 
-def test_a_refresh_token_does_not_grow_old(accounts, clock):
+def test_a_refresh_token_does_not_expire(accounts, clock):
     refresh_token = sign_in(accounts)["refresh_token"]
     clock.now += 10 * 365 * 86400
     assert "access_token" in refresh(accounts, refresh_token)
@@ -240,7 +240,7 @@ def test_an_unknown_token_cannot_be_revoked(accounts, token):
     assert accounts.revoke(token) == {"error": "invalid_code", "status": "failure"}
 
 
-def test_an_unknown_access_token_stands_for_nobody(accounts):
+def test_an_unknown_access_token_has_no_user(accounts):
     answer = sign_in(accounts)
     assert accounts.user_of("") is None
     assert accounts.user_of(answer["refresh_token"]) is None
@@ -257,7 +257,7 @@ def secrets(seed):
     )
 
 
-def test_the_seed_decides_on_all_ids_and_tokens():
+def test_the_seed_determines_all_ids_and_tokens():
     assert secrets(1) == secrets(1)
     assert not set(secrets(1)) & set(secrets(2))
 
@@ -274,7 +274,7 @@ def test_no_two_tokens_are_the_same_and_all_say_that_they_are_for_practice():
 @pytest.fixture
 def threaded_accounts():
     def slow_clock():
-        time.sleep(0.001)  # lets another thread in wherever the time is read
+        time.sleep(0.001)  # lets another thread run wherever the time is read
         return 0.0
 
     return Accounts(seed=1, clock=slow_clock)

@@ -1,7 +1,7 @@
-"""The rules of Zoho's accounts server: who gets which token, and how long it is good for.
+"""Zoho's accounts server: which tokens it issues, and how long each one is valid.
 
-Pure Python: no HTTP, and no time or chance of its own, but a given clock and a given seed. The
-docstrings name where each rule comes from:
+Zoho's *grant token* is OAuth's *authorization code*. This module is pure Python without HTTP. The
+clock and the seed are given, so every run is the same. The docstrings name the source of each rule:
 
 - *Token Validity*: the page of that name in Zoho's CRM API documentation, version 8;
 - *Kaizen 43*: Zoho's community post "Kaizen #43 - Tokens and Limitations";
@@ -19,106 +19,109 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GRANT_LIFETIME_S = 180
-"""Seconds for which a grant token is good, unless consent says otherwise (Token Validity)."""
+"""How long a grant token is valid by default, in seconds (Token Validity)."""
 
 ACCESS_LIFETIME_S = 3600
-"""Seconds for which an access token is good (Token Validity, Kaizen 43)."""
+"""How long an access token is valid, in seconds (Token Validity, Kaizen 43)."""
 
-MOST_IN_TEN_MINUTES = 10
+MAX_TOKENS_PER_TEN_MINUTES = 10
 """Grant tokens per client, and access tokens per refresh token (Token Validity, Kaizen 43)."""
 
-MOST_ACCESS_TOKENS = 15
-"""Living access tokens per refresh token (Token Validity, Kaizen 43)."""
+MAX_ACCESS_TOKENS = 15
+"""Valid access tokens per refresh token (Token Validity, Kaizen 43)."""
 
-MOST_REFRESH_TOKENS = 20
-"""Living refresh tokens per user and client (Token Validity, Kaizen 43)."""
+MAX_REFRESH_TOKENS = 20
+"""Valid refresh tokens per user and client (Token Validity, Kaizen 43)."""
 
 Answer = dict[str, Any]
 """The JSON object that Zoho answers."""
 
 
-class TooManyGrantTokens(RuntimeError):
-    """Ten grant tokens were handed out, and the ten minutes are not over."""
+class RateLimitError(RuntimeError):
+    """The client has received its grant tokens for these ten minutes."""
 
 
-class _TenMinutes:
-    """Counts to ten, then refuses for the rest of the ten minutes since the first."""
+class RateLimit:
+    """Allows ten tokens in the ten minutes that begin with the first one."""
 
     def __init__(self) -> None:
-        self._end_s = float("-inf")
+        self._expires_at = float("-inf")
         self._count = 0
 
     def allow(self, now_s: float) -> bool:
-        if now_s >= self._end_s:
-            self._end_s, self._count = now_s + 600, 0
+        """Count a request and return whether it is within the limit.
+
+        :param now_s: the time of the request, in seconds.
+        """
+        if now_s >= self._expires_at:
+            self._expires_at, self._count = now_s + 600, 0
         self._count += 1
-        return self._count <= MOST_IN_TEN_MINUTES
+        return self._count <= MAX_TOKENS_PER_TEN_MINUTES
 
 
 @dataclass
 class _Grant:
     user: str
-    end_s: float
+    expires_at: float
     redirect_url: str
 
 
 @dataclass
 class _RefreshToken:
     user: str
-    limit: _TenMinutes = field(default_factory=_TenMinutes)
+    limit: RateLimit = field(default_factory=RateLimit)
     access_tokens: dict[str, float] = field(default_factory=dict)
-    """Each access token and when it ends, the oldest first."""
+    """Each access token with the time when it expires, oldest first."""
 
 
 class Accounts:
-    """Zoho's accounts server with one registered client, safe to use from many threads.
+    """Zoho's accounts server with one registered client; threads may share it.
 
-    The n-th token of a kind depends on the seed, the kind and n alone.
+    The n-th token of a kind depends only on the seed, the kind and n.
 
-    :param seed: what all ids and tokens are derived from.
-    :param clock: returns the present time, in seconds since any fixed moment.
+    :param seed: every id and token is derived from it.
+    :param clock: returns the current time in seconds.
     """
 
     redirect_url = "https://example.com/callback"
-    """A redirect URL that the client is registered with."""
+    """A redirect URL that is registered for the client."""
 
     callback = re.compile(r"http://127\.0\.0\.1:\d+/practice/callback")
-    """The others: Practice Zoho's own page, at whatever port it listens."""
+    """The other registered redirect URLs: Practice Zoho's own page, on any port."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         self._seed = seed
         self.clock = clock
         self._lock = threading.Lock()
-        self._made: Counter[str] = Counter()
+        self._issued: Counter[str] = Counter()
         self._grants: dict[str, _Grant] = {}
-        self._grant_limit = _TenMinutes()
+        self._grant_limit = RateLimit()
         self._refresh_tokens: dict[str, _RefreshToken] = {}
         self.client_id = "1000.PRACTICE" + self._digits("client id")[:22].upper()
         self.client_secret = "practice" + self._digits("client secret")[:34]
 
     def is_redirect_url(self, url: str) -> bool:
-        """Tell whether the client is registered with a redirect URL."""
+        """Return whether a redirect URL is registered for the client."""
         return url == self.redirect_url or bool(self.callback.fullmatch(url))
 
     def grant(
         self, user: str, lifetime_s: float = GRANT_LIFETIME_S, redirect_url: str | None = None
     ) -> str:
-        """Hand out a grant token, as Zoho does when a user consents (RFC 6749, section 4.1.2).
+        """Issue a grant token, as Zoho does when a user consents (RFC 6749, section 4.1.2).
 
-        :param user: the e-mail address of the user who consents.
-        :param lifetime_s: seconds for which it is good.
-        :param redirect_url: the one that consent was asked with, :attr:`redirect_url` if None; the
-            exchange must name the same (RFC 6749, section 4.1.3).
-        :returns: the grant token; it works once (Token Validity).
-        :raises TooManyGrantTokens: for the eleventh in ten minutes (Token Validity).
+        :param user: the email address of the user who consents.
+        :param lifetime_s: how long the grant token is valid, in seconds.
+        :param redirect_url: the redirect URL of the authorization request; :attr:`redirect_url` if
+            None. The token request must send the same one (RFC 6749, section 4.1.3).
+        :returns: the grant token, which works once (Token Validity).
+        :raises RateLimitError: for the eleventh grant token in ten minutes (Token Validity).
         """
         with self._lock:
             now_s = self.clock()
             if not self._grant_limit.allow(now_s):
-                raise TooManyGrantTokens(
-                    f"Zoho gives a client at most {MOST_IN_TEN_MINUTES} grant tokens in ten "
-                    "minutes: wait until they are over, or move Practice Zoho's clock on with "
-                    "advance(minutes=10)"
+                raise RateLimitError(
+                    f"Zoho issues at most {MAX_TOKENS_PER_TEN_MINUTES} grant tokens per client in "
+                    "ten minutes: wait, or advance Practice Zoho's clock with advance(minutes=10)"
                 )
             token = self._new_token("grant token")
             redirect_url = redirect_url or self.redirect_url
@@ -126,30 +129,29 @@ class Accounts:
             return token
 
     def request_token(self, parameters: Mapping[str, str], api_domain: str) -> Answer:
-        """Answer a request for tokens, as ``POST /oauth/v2/token`` does.
+        """Answer a token request, as ``POST /oauth/v2/token`` does.
 
-        A client that is unknown, or does not know its secret, gets nothing (RFC 6749, section
-        2.3.1); another grant type is refused (section 5.2). Zoho refuses in its own words, with
-        HTTP status 200.
+        An unknown client, or one with a wrong secret, is refused (RFC 6749, section 2.3.1); so is
+        any other grant type (section 5.2). Zoho refuses with its own error codes and HTTP 200.
 
-        :param parameters: the request's parameters (RFC 6749, sections 4.1.3 and 6).
-        :param api_domain: the URL at which the CRM API is to be called.
+        :param parameters: the parameters of the request (RFC 6749, sections 4.1.3 and 6).
+        :param api_domain: the URL of the CRM API.
         :returns: the tokens, or an object with ``error``.
         """
-        exchange = {
+        handler = {
             "authorization_code": self._exchange_grant_token,
             "refresh_token": self._refresh_access_token,
         }.get(parameters.get("grant_type", ""))
         if not parameters.get("grant_type"):
             return {"error": "invalid_request"}
-        if exchange is None:
+        if handler is None:
             return {"error": "unsupported_grant_type"}
         if parameters.get("client_id") != self.client_id:
             return {"error": "invalid_client"}
         if parameters.get("client_secret") != self.client_secret:
             return {"error": "invalid_client_secret"}
         with self._lock:
-            answer = exchange(parameters)
+            answer = handler(parameters)
         if "error" in answer:
             return answer
         return answer | {
@@ -159,10 +161,10 @@ class Accounts:
         }
 
     def revoke(self, refresh_token: str) -> Answer:
-        """End a refresh token and every access token made from it (Revoke Tokens).
+        """Revoke a refresh token and all its access tokens (Revoke Tokens).
 
         :param refresh_token: the refresh token.
-        :returns: ``{"status": "success"}``, or an object with ``error`` for one that is unknown.
+        :returns: ``{"status": "success"}``, or an object with ``error`` if it is unknown.
         """
         with self._lock:
             if self._refresh_tokens.pop(refresh_token, None) is None:
@@ -170,31 +172,31 @@ class Accounts:
             return {"status": "success"}
 
     def user_of(self, access_token: str) -> str | None:
-        """Return the e-mail address of the user an access token stands for.
+        """Return the email address of the user of an access token.
 
         :param access_token: the access token of a CRM API call.
-        :returns: None if it is unknown, or has ended: after an hour, with its refresh token, or
-            because fifteen newer ones are alive (Token Validity, Kaizen 43).
+        :returns: None if the token is unknown or no longer valid: after an hour, when its refresh
+            token is revoked, or when there are fifteen newer ones (Token Validity, Kaizen 43).
         """
         with self._lock:
             for refresh in self._refresh_tokens.values():
-                end_s = refresh.access_tokens.get(access_token)
-                if end_s is not None:
-                    return refresh.user if self.clock() < end_s else None
+                expires_at = refresh.access_tokens.get(access_token)
+                if expires_at is not None:
+                    return refresh.user if self.clock() < expires_at else None
             return None
 
     def _exchange_grant_token(self, parameters: Mapping[str, str]) -> Answer:
-        """Trade a grant token, which works once, for both tokens (RFC 6749, section 4.1.3)."""
+        """Exchange a grant token, which works once, for both tokens (RFC 6749, section 4.1.3)."""
         code = parameters.get("code", "")
         grant = self._grants.get(code)
-        if grant is None or self.clock() >= grant.end_s:
+        if grant is None or self.clock() >= grant.expires_at:
             return {"error": "invalid_code"}
-        # The client is registered with a redirect URL: leaving it out is as wrong as another one.
+        # The client has a registered redirect URL, so a missing one is as wrong as another one.
         if parameters.get("redirect_uri") != grant.redirect_url:
             return {"error": "invalid_redirect_uri"}
         del self._grants[code]
         own = [token for token, of in self._refresh_tokens.items() if of.user == grant.user]
-        if len(own) == MOST_REFRESH_TOKENS:
+        if len(own) == MAX_REFRESH_TOKENS:
             del self._refresh_tokens[own[0]]
         refresh_token = self._new_token("refresh token")
         refresh = self._refresh_tokens[refresh_token] = _RefreshToken(grant.user)
@@ -204,7 +206,7 @@ class Accounts:
         }
 
     def _refresh_access_token(self, parameters: Mapping[str, str]) -> Answer:
-        """Make an access token from a refresh token (RFC 6749, section 6), ten in ten minutes."""
+        """Issue an access token for a refresh token (RFC 6749, section 6), ten in ten minutes."""
         refresh = self._refresh_tokens.get(parameters.get("refresh_token", ""))
         if refresh is None:
             return {"error": "invalid_code"}
@@ -218,18 +220,18 @@ class Accounts:
         return {"access_token": self._new_access_token(refresh)}
 
     def _new_access_token(self, refresh: _RefreshToken) -> str:
-        # All live equally long, so the oldest is also the first to end.
-        if len(refresh.access_tokens) == MOST_ACCESS_TOKENS:
+        # All have the same lifetime, so the oldest is also the first to expire.
+        if len(refresh.access_tokens) == MAX_ACCESS_TOKENS:
             del refresh.access_tokens[next(iter(refresh.access_tokens))]
         token = self._new_token("access token")
         refresh.access_tokens[token] = self.clock() + ACCESS_LIFETIME_S
         return token
 
     def _new_token(self, kind: str) -> str:
-        self._made[kind] += 1
-        digits = self._digits(kind, self._made[kind])
+        self._issued[kind] += 1
+        digits = self._digits(kind, self._issued[kind])
         return f"1000.practice{digits[:24]}.{digits[24:56]}"
 
     def _digits(self, kind: str, number: int = 0) -> str:
-        """Return 64 hexadecimal digits that no other kind, number or seed yields."""
+        """Return 64 hexadecimal digits, different for each seed, kind and number."""
         return hashlib.sha256(f"{self._seed}:{kind}:{number}".encode()).hexdigest()
