@@ -1,6 +1,7 @@
 """Practice Zoho over HTTP: Zoho's accounts server and CRM API, at one local address."""
 
 import hashlib
+import inspect
 import re
 import socket
 import threading
@@ -340,7 +341,9 @@ class PracticeZoho:
         """
         from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 
-        return DataCenter.Environment(self.url, self.url + _TOKEN_PATH, self.url)
+        urls = [self.url, self.url + _TOKEN_PATH, self.url]
+        names = inspect.signature(DataCenter.Environment).parameters
+        return DataCenter.Environment(*urls, *(["practice"] if "name" in names else []))  # SDK 5-0
 
     def grant(
         self, user: PracticeUser | str | None = None, lifetime_s: float = GRANT_LIFETIME_S
