@@ -1,11 +1,14 @@
-# make lab         open the lessons in JupyterLab
-# make test        everything that CI runs
-# make test-crash  kill processes while they save, 200 times, and look for every save
-# make test-matrix the contract with every SDK on every Python that is found
-# make test-binder the lessons in Binder's environment, made anew
-# make bench       how long each store takes, and what it needs
-# make compare     which rules the SDK's own stores and ours keep
-# make notebooks   run the lessons again and save their outputs
+# make lab           open the lessons in JupyterLab
+# make test          everything that CI runs
+# make test-fast     the tests that need no browser and no long run: under a minute
+# make test-crash    kill processes while they save, 200 times, and look for every save
+# make test-matrix   the contract with every SDK on every installed Python
+# make test-binder   the lessons in a new environment like Binder's
+# make bench         measure how long each store takes, and what it needs
+# make stampede      measure how many token requests 16 workers send at once
+# make compare       compare which rules the SDK's own stores and ours pass
+# make contract-docs write docs/contract.md from the rules
+# make notebooks     run the lessons and save their outputs
 
 PYTHON ?= python3
 LAB_ARGS ?=
@@ -14,11 +17,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-# Practice Zoho is on this machine: no proxy stands between.
+# Practice Zoho runs on this machine, so requests to it must not go through a proxy.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: help lab test test-crash test-matrix test-binder bench compare notebooks
+.PHONY: help lab test test-fast test-crash test-matrix test-binder \
+	bench stampede compare contract-docs notebooks
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -27,7 +31,7 @@ lab: $(VENV)/notebooks-installed
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 notebooks: $(VENV)/notebooks-installed
-	$(BIN)/python .ci/notebooks.py
+	$(BIN)/python scripts/notebooks.py
 
 test: $(VENV)/dev-installed
 	@echo "== 1 of 4: ruff check"
@@ -36,44 +40,58 @@ test: $(VENV)/dev-installed
 	$(BIN)/ruff format --check .
 	@echo "== 3 of 4: types"
 	$(BIN)/mypy
-	@echo "== 4 of 4: tests, then the lessons' outputs, then the browser"
+	@echo "== 4 of 4: tests, then the outputs of the lessons, then the browser"
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
+
+SLOW_FOLDERS := browser crash notebooks scripts
+test-fast: $(VENV)/dev-installed
+	$(BIN)/python -m pytest -q -m "not slow and not browser" tests \
+		$(addprefix --ignore=tests/,$(SLOW_FOLDERS))
+	@echo "Left out: ruff, mypy, the outputs of the lessons, the tests that are marked slow (such"
+	@echo "as the runs of the contract on faulty stores), and $(addprefix tests/,$(SLOW_FOLDERS))."
+	@echo "'make test' runs them all."
 
 test-matrix: $(VENV)/dev-installed
 	$(BIN)/tox run $(TOX_ARGS)
 
 test-binder: $(VENV)/dev-installed
-	$(BIN)/python .ci/binder.py
+	$(BIN)/python scripts/binder.py
 
 bench: $(VENV)/dev-installed
-	$(BIN)/python tests/bench.py
+	$(BIN)/python scripts/bench.py
+
+stampede: $(VENV)/dev-installed
+	$(BIN)/python scripts/stampede.py
 
 compare: $(VENV)/dev-installed
-	$(BIN)/python tests/compare_stores.py
+	$(BIN)/python scripts/compare_stores.py
+
+contract-docs: $(VENV)/dev-installed
+	$(BIN)/python scripts/contract_docs.py
 
 # `make test-crash CRASH_KILLS=1000` kills more often.
 test-crash: export CRASH_KILLS ?= 200
 test-crash: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -s tests/test_crash.py
+	$(BIN)/python -m pytest -s tests/crash
 
-# The stamp files say which extras the environment holds: `dev` holds `notebooks` too.
+# The stamp files say which extras are installed: `dev` includes `notebooks`.
 $(VENV)/notebooks-installed: pyproject.toml | $(BIN)/pip
-	@echo "Installing the lessons' packages into $(VENV): a few minutes the first time."
+	@echo "Installing the packages of the lessons into $(VENV): a few minutes the first time."
 	$(INSTALL) '.[notebooks]'
 	@touch $@
 
 $(VENV)/dev-installed: pyproject.toml | $(BIN)/pip
-	@echo "Installing the lessons' and the tests' packages into $(VENV): a few minutes the first time."
+	@echo "Installing the packages of the lessons and tests into $(VENV): a few minutes the first time."
 	$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/notebooks-installed
 
-# pip is the last thing that venv makes, so a half-made environment is made again.
+# venv installs pip last, so an incomplete environment is created again.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "Kaizen Store needs Python 3.10 or later, and '$(PYTHON)' is not one ($$($(PYTHON) --version 2>&1))."; \
-		echo "Name another: make PYTHON=python3.12"; exit 1; }
+		echo "Kaizen Store needs Python 3.10 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+		echo "Choose another one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "'$(PYTHON)' cannot make a virtual environment: its venv module is missing."; \
+		echo "'$(PYTHON)' cannot create a virtual environment: its venv module is missing."; \
 		echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
