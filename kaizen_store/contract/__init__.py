@@ -1,6 +1,15 @@
 """The contract of a token store: its rules as runnable checks for any ``TokenStore``."""
 
-from .report import Report, Verdict, check, check_rule, contract_tests
-from .rules import RULES, Rule
+from .case import Rule, UnusableStoreError
+from .report import RULES, Report, Result, check, check_rule, contract_tests
 
-__all__ = ["RULES", "Report", "Rule", "Verdict", "check", "check_rule", "contract_tests"]
+__all__ = [
+    "RULES",
+    "Report",
+    "Result",
+    "Rule",
+    "UnusableStoreError",
+    "check",
+    "check_rule",
+    "contract_tests",
+]

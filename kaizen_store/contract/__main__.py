@@ -2,36 +2,47 @@
 
 import argparse
 import importlib
+import io
 import sys
+from pathlib import Path
 
-from . import Verdict, check
+from . import Result, UnusableStoreError, check
 
 
 def main() -> int:
-    """Print the report; return 1 when a rule is broken."""
+    """Print the report; return 0 if no rule failed, 1 if one did, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m kaizen_store.contract",
         description="Check a token store against the rules of kaizen_store.",
     )
     parser.add_argument(
         "store",
-        metavar="package.module:make_store",
-        help="what makes the store: a class or a function that is called without arguments, "
-        "such as kaizen_store:CustomStoreSQLite",
+        metavar="package.module:name",
+        help="a class or function that creates an empty store when it is called without "
+        "arguments, such as kaizen_store:CustomStoreSQLite",
     )
     module, _, name = parser.parse_args().store.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         make_store = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        parser.error(f"{error}; write package.module:make_store")
+        parser.error(f"{error}; write package.module:name")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
-    def show(verdict: Verdict) -> None:
-        sys.stdout.write(f"{verdict}\n")
+    def show(result: Result) -> None:
+        sys.stdout.write(f"{result}\n")
         sys.stdout.flush()
 
-    report = check(make_store, progress=show)
+    try:
+        report = check(make_store, progress=show)
+    except UnusableStoreError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        return 130
     sys.stdout.write(f"{report.summary}\n")
-    return 1 if report.broken else 0
+    return 1 if report.failed else 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Running the checks, each in a process of its own, and the report of what they found."""
+"""Running the checks, each in a child process, and the report of their results."""
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import textwrap
 import unittest
@@ -15,70 +17,103 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
+from . import rules, single_flight, storage_rules
+from .case import (
+    Case,
+    MakeStore,
+    NotApplicableError,
+    NotTriedError,
+    Rule,
+    RuleError,
+    UnusableStoreError,
+    can_fork,
+    require_no_arguments,
+)
 
-from .rules import RULES, Broken, Case, DoesNotApply, Rule
+RULES: tuple[Rule, ...] = tuple(
+    value
+    for module in (rules, storage_rules, single_flight)
+    for value in vars(module).values()
+    if isinstance(value, Rule)
+)
+"""The rules, in the order of the contract."""
 
-MakeStore = Callable[[], TokenStore]
-CHECK_S = 60.0
-"""How long a check may take, in seconds; one that takes longer is broken."""
+CHECK_TIMEOUT_S = 60.0
+"""How long a check may take, in seconds; one that takes longer has failed."""
 
-SIGNS = {"kept": "✔", "broken": "✖", "does not apply": "○"}
+SIGNS = {
+    "passed": ("✔", "+"),
+    "failed": ("✖", "x"),
+    "not applicable": ("○", "o"),
+    "not tried here": ("□", "-"),
+}
+"""The sign of each state, and the one for terminals that only show ASCII."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the check of a rule found: ``state`` is "kept", "broken" or "does not apply"."""
+class Result:
+    """The result of a check.
+
+    :param rule: the rule.
+    :param state: "passed", "failed", "not applicable" or "not tried here".
+    :param reason: why it has this state; empty if the rule passed.
+    """
 
     rule: Rule
     state: str
-    happened: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
-        line = f"{SIGNS[self.state]} {self.rule.number:2} {self.rule.name}"
-        if self.state == "broken":
+        line = f"{_sign(self.state)} {self.rule.id:17} {self.rule.title}"
+        if self.state == "failed":
             line += "".join(
-                "\n" + textwrap.indent(textwrap.fill(text, 90), "     ")
-                for text in (self.happened, f"Look at {self.rule.look_at}.")
+                "\n" + textwrap.indent(textwrap.fill(text, 90), "    ")
+                for text in (f"Reason: {self.reason}.", f"Hint: {self.rule.hint}.")
             )
         return line
 
 
+def _sign(state: str) -> str:
+    sign, ascii_sign = SIGNS[state]
+    try:
+        sign.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return ascii_sign
+    return sign
+
+
 @dataclass(frozen=True)
 class Report:
-    """The verdicts on a store, a table in a notebook and lines of text elsewhere."""
+    """The results of a store: a table in a notebook, and lines of text elsewhere."""
 
-    verdicts: tuple[Verdict, ...]
+    results: tuple[Result, ...]
 
     @property
-    def broken(self) -> tuple[Verdict, ...]:
-        """The verdicts on the rules that are broken."""
-        return tuple(verdict for verdict in self.verdicts if verdict.state == "broken")
+    def failed(self) -> tuple[Result, ...]:
+        """The results of the rules that failed."""
+        return tuple(result for result in self.results if result.state == "failed")
 
     @property
     def summary(self) -> str:
-        """One line, such as "22 rules kept, 1 broken, 2 not applicable"."""
-        states = [verdict.state for verdict in self.verdicts]
-        words = {"kept": "rules kept", "broken": "broken", "does not apply": "not applicable"}
-        counts = [f"{states.count(s)} {w}" for s, w in words.items() if s == "kept" or s in states]
-        return ", ".join(counts)
+        """One line, such as "23 passed, 1 failed, 1 not applicable"."""
+        states = [result.state for result in self.results]
+        return ", ".join(
+            f"{states.count(state)} {state}"
+            for state in SIGNS
+            if state == "passed" or state in states
+        )
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.verdicts), self.summary])
+        return "\n".join([*map(str, self.results), self.summary])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left = '<td style="text-align: left">'
+        left = 'style="text-align: left"'
+        heads = "".join(f"<th {left}>{head}</th>" for head in ("", "rule", "reason", "hint"))
         rows = "".join(
-            "<tr>"
-            + "".join(f"{left}{html.escape(text)}</td>" for text in _cells(verdict))
-            + "</tr>"
-            for verdict in self.verdicts
-        )
-        heads = "".join(
-            f'<th style="text-align: left">{head}</th>'
-            for head in ("", "rule", "what happened", "look at")
+            f"<tr>{''.join(f'<td {left}>{html.escape(text)}</td>' for text in _cells(result))}</tr>"
+            for result in self.results
         )
         return (
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -86,107 +121,151 @@ class Report:
         )
 
 
-def _cells(verdict: Verdict) -> tuple[str, ...]:
-    broken = verdict.state == "broken"
+def _cells(result: Result) -> tuple[str, ...]:
     return (
-        f"{SIGNS[verdict.state]} {verdict.state}",
-        f"{verdict.rule.number} {verdict.rule.sentence}",
-        verdict.happened,
-        verdict.rule.look_at if broken else "",
+        f"{SIGNS[result.state][0]} {result.state}",
+        f"{result.rule.id}: {result.rule.sentence}",
+        result.reason,
+        result.rule.hint if result.state == "failed" else "",
     )
 
 
 def check(
     make_store: MakeStore,
-    progress: Callable[[Verdict], None] | None = None,
-    timeout_s: float = CHECK_S,
+    progress: Callable[[Result], None] | None = None,
+    timeout_s: float = CHECK_TIMEOUT_S,
 ) -> Report:
     """Check a token store against every rule.
 
     Each check runs in a child process with an empty working directory, so a store that hangs or
     crashes is reported and harms nothing. A store with a file keeps it in the working directory,
-    or in a place that it derives from it.
+    or in a place that it derives from it. Where processes cannot fork, as on Windows and in the
+    browser, checks run in this process without a time limit, and those that need processes are
+    not tried.
 
-    :param make_store: makes an empty store, such as a class or a function; called again in the
-        same working directory, it opens the same storage.
-    :param progress: is called with each verdict as soon as there is one.
+    :param make_store: creates an empty store, such as a class or a function. If it is called again
+        in the same working directory, the new store opens the same storage.
+    :param progress: called with each result as soon as there is one.
     :param timeout_s: how long a check may take, in seconds.
-    :raises RuntimeError: where processes cannot fork, as on Windows.
+    :raises UnusableStoreError: when there is no empty store to check; its text says what to do.
     """
-    verdicts = []
+    results = []
     for rule in RULES:
-        verdicts.append(check_rule(rule, make_store, timeout_s))
+        results.append(check_rule(rule, make_store, timeout_s))
         if progress is not None:
-            progress(verdicts[-1])
-    return Report(tuple(verdicts))
+            progress(results[-1])
+    return Report(tuple(results))
 
 
-def check_rule(rule: Rule, make_store: MakeStore, timeout_s: float = CHECK_S) -> Verdict:
-    """Check a token store against one rule; parameters and errors as for :func:`check`.
+def check_rule(rule: Rule, make_store: MakeStore, timeout_s: float = CHECK_TIMEOUT_S) -> Result:
+    """Check a token store against one rule; see :func:`check`.
 
     :param rule: one of ``RULES``.
-    :param make_store: makes an empty store.
+    :param make_store: creates an empty store.
     :param timeout_s: how long the check may take, in seconds.
+    :raises UnusableStoreError: when there is no empty store to check; its text says what to do.
     """
-    if "fork" not in multiprocessing.get_all_start_methods():
-        raise RuntimeError("the contract needs Linux, macOS or WSL: here, processes cannot fork")
-    with tempfile.TemporaryDirectory(prefix="contract-") as folder:
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_run, args=(rule, make_store, folder, theirs))
-        process.start()
-        theirs.close()
-        state, happened = _answer(ours, process, timeout_s)
-        process.join()
-    return Verdict(rule, state, happened)
+    with tempfile.TemporaryDirectory(prefix="contract-", ignore_cleanup_errors=True) as folder:
+        if can_fork():
+            state, reason = _run_in_child(rule, make_store, folder, timeout_s)
+        elif rule.needs_process:
+            state, reason = "not tried here", "this check needs processes, which cannot fork here"
+        else:
+            state, reason = _run_here(rule, make_store, folder)
+    if state == "unusable":
+        raise UnusableStoreError(reason)
+    return Result(rule, state, reason)
 
 
-def _answer(ours: Connection, process: Any, timeout_s: float) -> tuple[str, str]:
-    if not ours.poll(timeout_s):
-        os.killpg(process.pid, signal.SIGKILL)  # with the processes that the check has started
-        return "broken", f"the check did not end within {timeout_s:g} seconds"
+def _run_in_child(
+    rule: Rule, make_store: MakeStore, folder: str, timeout_s: float
+) -> tuple[str, str]:
+    context: Any = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send_result, args=(rule, make_store, folder, theirs))
+    process.start()
     try:
-        state, happened = ours.recv()
+        theirs.close()
+        # A group of its own: what the check has started ends with it, also after Ctrl-C here.
+        with contextlib.suppress(OSError):  # the child has set it, or has already ended
+            os.setpgid(process.pid, process.pid)
+        return _receive(ours, process, timeout_s)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        ours.close()
+
+
+def _receive(ours: Connection, process: Any, timeout_s: float) -> tuple[str, str]:
+    if not ours.poll(timeout_s):
+        return "failed", f"the check did not end within {timeout_s:g} seconds"
+    try:
+        state, reason = ours.recv()
     except EOFError:
         process.join()
-        return "broken", f"the store ended the process (exit code {process.exitcode})"
-    return state, happened
+        return "failed", f"the store ended the process (exit code {process.exitcode})"
+    return state, reason
 
 
-def _run(rule: Rule, make_store: MakeStore, folder: str, answer: Connection) -> None:
-    os.setpgid(0, 0)
+def _send_result(rule: Rule, make_store: MakeStore, folder: str, results: Connection) -> None:
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    results.send(_run_here(rule, make_store, folder))
+
+
+def _run_here(rule: Rule, make_store: MakeStore, folder: str) -> tuple[str, str]:
+    """Run a check in this process and return its state and reason."""
+    previous = os.getcwd()  # noqa: PTH109 - a pair with os.chdir
+    quiet, root = logging.NullHandler(), logging.getLogger()
+    # The report has what the store logs; without a handler it would appear between the lines.
+    root.addHandler(quiet)
     os.chdir(folder)
-    # What the store logs on the way, the report says; here it would stand between other lines.
-    logging.getLogger().addHandler(logging.NullHandler())
+    case = None
     try:
-        rule.check(Case(make_store))
-        verdict = ("kept", "")
-    except DoesNotApply as reason:
-        verdict = ("does not apply", str(reason))
-    except Broken as reason:
-        verdict = ("broken", str(reason))
+        case = Case(make_store)
+        rule.check(case)
+    except UnusableStoreError as error:
+        return "unusable", str(error)
+    except NotApplicableError as error:
+        return "not applicable", str(error)
+    except NotTriedError as error:
+        return "not tried here", str(error)
+    except RuleError as error:
+        return "failed", str(error)
     except Exception as error:
-        verdict = ("broken", f"unexpected {type(error).__name__}: {error}")
-    answer.send(verdict)
+        return "failed", f"unexpected {type(error).__name__}: {error}"
+    finally:
+        os.chdir(previous)
+        root.removeHandler(quiet)
+    return "passed", ""
 
 
 def contract_tests(make_store: MakeStore) -> type:
     """Return a class of pytest tests of a store, one test for each rule.
 
-    In a test module, ``TestMyStore = contract_tests(MyStore)`` is all there is to write.
+    A test module only needs ``TestMyStore = contract_tests(MyStore)``.
 
-    :param make_store: as for :func:`check`.
+    :param make_store: creates an empty store; see :func:`check`.
+    :raises UnusableStoreError: when it cannot be called without arguments.
     """
+    require_no_arguments(make_store)
+    problems: list[str] = []
 
     class TestContract:
         def pytest_generate_tests(self, metafunc: Any) -> None:
-            ids = [f"{rule.number:02} {rule.name}" for rule in RULES]
-            metafunc.parametrize("rule", RULES, ids=ids)
+            metafunc.parametrize("rule", RULES, ids=[rule.id for rule in RULES])
 
         def test_rule(self, rule: Rule) -> None:
-            verdict = check_rule(rule, make_store)
-            if verdict.state == "does not apply":
-                raise unittest.SkipTest(verdict.happened)
-            assert verdict.state == "kept", f"{verdict.happened}; look at {rule.look_at}"
+            if problems:
+                raise unittest.SkipTest(problems[0])
+            try:
+                result = check_rule(rule, make_store)
+            except UnusableStoreError as error:
+                problems.append(str(error))
+                raise
+            if result.state in ("not applicable", "not tried here"):
+                raise unittest.SkipTest(result.reason)
+            assert result.state == "passed", f"{result.reason} (hint: {rule.hint})"
 
     return TestContract

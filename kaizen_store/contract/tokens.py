@@ -1,11 +1,11 @@
-"""The tokens that the checks save and look for."""
+"""The tokens that the checks save and look up."""
 
 from typing import Any
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
-from ..token_row import COLUMNS, row_of
+from ..stores.token_row import row_from_token
 
 SOON, LATER = "1795446251920", "1795449851920"
 """Two expiries in epoch milliseconds, an hour apart."""
@@ -14,25 +14,25 @@ SOON, LATER = "1795446251920", "1795449851920"
 def make_token(
     user_name: str | None = None, expires_in: str | None = None, **fields: Any
 ) -> OAuthToken:
-    """Make a token that holds nothing but what is given.
+    """Return a token that has only the given values.
 
     :param user_name: the name of its user signature.
     :param expires_in: its expiry, as a string of epoch milliseconds.
     :param fields: further keyword arguments of ``OAuthToken``.
     """
     user = None if user_name is None else UserSignature(user_name)
-    # The SDK's constructor wants one of the keys; an id that is taken away again is one.
-    token = OAuthToken(user_signature=user, **(fields | {"id": "taken away below"}))
+    # The SDK's constructor requires one of a few arguments; the id is one of them.
+    token = OAuthToken(user_signature=user, **(fields | {"id": "replaced below"}))
     token.set_id(fields.get("id"))
     token.set_expires_in(expires_in)
     return token
 
 
 def user_token(number: int, **fields: Any) -> OAuthToken:
-    """Make the complete token of user 1, 2, 3 …, whose tokens nobody else has.
+    """Return the complete token of user 1, 2, 3 …; no two users share a token.
 
-    :param number: which user.
-    :param fields: what is to be different.
+    :param number: the number of the user.
+    :param fields: the values that differ.
     """
     values = {
         "user_name": user_name(number),
@@ -49,10 +49,10 @@ def user_token(number: int, **fields: Any) -> OAuthToken:
 
 
 def user_name(number: int) -> str:
-    """Return the name of user 1, 2, 3 …, as the SDK makes it: e-mail, colon, organisation."""
+    """Return the name of user 1, 2, 3 … as the SDK builds it: e-mail, colon, organization."""
     return f"user{number}@example.com:{6000 + number}"
 
 
 def values_of(token: OAuthToken) -> dict[str, str | None]:
-    """Return what a token holds, by column; empty counts as absent."""
-    return dict(zip(COLUMNS, row_of(token), strict=True))
+    """Return the values of a token by column; empty counts as absent."""
+    return row_from_token(token)
