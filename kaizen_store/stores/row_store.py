@@ -10,14 +10,14 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from . import single_flight, token_row
-from .token_row import SECRET_COLUMNS, Row
+from .token_row import Row
 
 Result = TypeVar("Result")
 Store = TypeVar("Store", bound="RowStore")
@@ -149,9 +149,11 @@ class RowStore(TokenStore):
             the storage fails.
         """
         query = token_row.row_from_token(token)
-        row = self.attempt("find a token", partial(token_row.match_row, query, self.rows_with), query)
+        row = self.attempt("find a token", token_row.match_row, query, self.rows_with)
         if row is not None:
-            token_row.complete(token, row)
+            token_row.complete(token, query, row)
+            if single_flight.stays_valid(token):
+                return token
         single_flight.share_request(self, token)
         return None if row is None else token
 
@@ -165,11 +167,12 @@ class RowStore(TokenStore):
         """
         if not isinstance(id, str):
             raise token_row.invalid_id(id)
-        rows = self.attempt("find a token by its id", partial(self.rows_with, "id", id))
+        rows = self.attempt("find a token by its id", self.rows_with, "id", id)
         if not rows:
             return None
         token = token_row.token_from_row(rows[0])
-        single_flight.share_request(self, token)
+        if not single_flight.stays_valid(token):
+            single_flight.share_request(self, token)
         return token
 
     def get_tokens(self) -> list[OAuthToken]:
@@ -194,8 +197,7 @@ class RowStore(TokenStore):
             fails; then nothing is saved.
         """
         row = token_row.row_to_save(token)
-        save = partial(self.transaction, partial(_save_row, row))
-        token.set_id(self.attempt("save a token", save, row))
+        token.set_id(self.attempt("save a token", self.transaction, partial(_save_row, row)))
 
     # -- delete -------------------------------------------------------------------------------------
 
@@ -207,14 +209,14 @@ class RowStore(TokenStore):
         """
         if not isinstance(id, str):
             raise token_row.invalid_id(id)
-        self.attempt("delete a token", partial(self.transaction, partial(_delete_row, id)))
+        self.attempt("delete a token", self.transaction, partial(_delete_row, id))
 
     def delete_tokens(self) -> None:
         """Delete every row; their ids are never issued again (rules ``delete-all``, ``unique-ids``).
 
         :raises SDKException: code ``TOKEN_STORE``, when the storage fails.
         """
-        self.attempt("delete all tokens", partial(self.transaction, _delete_all_rows))
+        self.attempt("delete all tokens", self.transaction, _delete_all_rows)
 
     # -- close --------------------------------------------------------------------------------------
 
@@ -229,26 +231,26 @@ class RowStore(TokenStore):
 
     # -- errors -------------------------------------------------------------------------------------
 
-    def attempt(self, action: str, work: Callable[[], Result], row: Row | None = None) -> Result:
-        """Return what a function returns; log its error and raise it as an ``SDKException``.
-
-        Rule ``failures-raise``.
+    def attempt(self, action: str, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function; log its error and raise it as an ``SDKException`` (``failures-raise``).
 
         :param action: what the function does, such as "save a token".
-        :param work: a function without arguments.
-        :param row: a row whose secrets must not reach the message.
+        :param work: the function.
+        :param arguments: its arguments.
+        :returns: what it returns.
         :raises SDKException: code ``TOKEN_STORE``, with the original error as its cause.
         """
         try:
-            return work()
+            return work(*arguments)
         except SDKException:
             raise
         except Exception as error:
             hint = self.error_hint(error)
-            cause = _without_secrets(error, row)
+            cause = _without_secrets(error)
         # Outside the except block, or the original error would be its context, secrets included.
-        message = f"cannot {action} in {self.location}{f' ({hint})' if hint else ''}: "
-        failure = token_row.store_error(message, cause)
+        failure = token_row.store_error(
+            f"cannot {action} in {self.location}{f' ({hint})' if hint else ''}: ", cause
+        )
         raise failure from cause
 
 
@@ -312,13 +314,9 @@ def _record_id(rows: RowStore, id: str | None = None) -> int:
     return highest
 
 
-def _without_secrets(error: Exception, row: Row | None) -> Exception:
-    """Return an error, or a stand-in for one whose text or attributes hold a secret."""
-    if isinstance(error, UnicodeError):  # it quotes the whole value
+def _without_secrets(error: Exception) -> Exception:
+    """Return an error, or a stand-in for one that quotes a value, which may be a secret."""
+    if isinstance(error, UnicodeError):
         return token_row.unpaired_surrogate()
-    secrets = [row[column] for column in SECRET_COLUMNS if row[column]] if row else []
-    text = f"{error!r} {error} {vars(error)}"
-    if any(secret in text for secret in secrets if secret):
-        return RuntimeError(f"{type(error).__name__}, not shown because its text holds a secret")
     error.__context__ = error.__cause__ = None
     return error

@@ -54,19 +54,29 @@ METHODS = {"refresh_access_token": "refresh_token", "generate_access_token": "gr
 _logger = logging.getLogger("kaizen_store")
 
 
+def stays_valid(token: OAuthToken) -> bool:
+    """Return whether the SDK is not going to request an access token for a token now.
+
+    :param token: the token, as the SDK is going to use it.
+    """
+    expiry = token.get_expires_in()
+    if not expiry:
+        return bool(token.get_access_token())
+    try:
+        return int(expiry) > time.time() * 1000 + SOON_MS and bool(token.get_access_token())
+    except ValueError:
+        return False
+
+
 def share_request(store: RowStore, token: OAuthToken) -> None:
     """Let a token share its next request for an access token with the other workers.
 
     The methods with which the SDK sends the request are replaced on this one object, and come back
-    with the request. A token that stays valid is left alone.
+    with the request.
 
     :param store: the store that found the token.
     :param token: the token, as the SDK is going to use it.
     """
-    if token.get_access_token():
-        expiry = token.get_expires_in()
-        if not expiry or token_row.expiry_ms(expiry) > time.time() * 1000 + SOON_MS:
-            return
     for method, column in METHODS.items():
         if getattr(token, f"get_{column}")():
             setattr(token, method, SharedRequest(store, token, method))
@@ -100,7 +110,7 @@ class SharedRequest:
         token = self._token
         for method in METHODS:
             vars(token).pop(method, None)
-        own_method = _with_timeout(getattr(type(token), self._method))
+        own_method = with_timeout(getattr(type(token), self._method))
         request = partial(own_method, token, *arguments)
         query = token_row.row_from_token(token)
         lease = Lease(self._store, self._lease_name(query))
@@ -200,7 +210,7 @@ class Lease:
             rows.set_value(self._name, f"{self._owner} {now_s + LEASE_S}")
             return True
 
-        return self._store.attempt("take the lease", partial(self._store.transaction, take))
+        return self._store.attempt("take the lease", self._store.transaction, take)
 
     def release(self) -> None:
         """Give the lease back, unless it has expired and another worker has it.
@@ -212,14 +222,14 @@ class Lease:
             if (rows.get_value(self._name) or "").partition(" ")[0] == self._owner:
                 rows.set_value(self._name, None)
 
-        self._store.attempt("release the lease", partial(self._store.transaction, give_back))
+        self._store.attempt("release the lease", self._store.transaction, give_back)
 
 
 def _fingerprint(secret: str | None) -> str:
     return f"#{hashlib.sha256(secret.encode()).hexdigest()[:6]}" if secret else "nothing"
 
 
-def _with_timeout(method: Any) -> Any:
+def with_timeout(method: Any) -> Any:
     """Return a copy of an SDK method whose requests end after a time; the SDK's own wait forever.
 
     The copy sees another ``requests`` than the original, so nothing changes for anybody else.

@@ -24,6 +24,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+if sys.platform != "win32":
+    import fcntl
+
 Result = TypeVar("Result")
 
 BUSY_TIMEOUT_S = 30.0
@@ -52,17 +55,39 @@ ERROR_HINTS = {
 }
 """What to do about an error, by a part of its text; the first that fits counts."""
 
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
+"""The bytes of a database file that its readers lock (SQLite's file format, section 1.4)."""
+
+FORK_WAIT_S, FORK_POLL_S = 2.0, 0.0002
+"""How long a fork waits at most for other threads' statements, and how often it looks, in seconds."""
+
 _logger = logging.getLogger("kaizen_store")
+_thread = threading.local()
+_users: list[int] = []  # the threads that use a connection to a file now
+_forking: list[int] = []  # the threads that are about to fork
+_held_locks: list[Any] = []
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+_memory_databases: weakref.WeakSet[MemoryDatabase] = weakref.WeakSet()
 
 
 class Connection(sqlite3.Connection):
-    """A connection that remembers its process; None means any process, for one in memory."""
+    """A connection that knows which process opened it, and whether it is closed."""
 
-    process: int | None = None
+    process: int | None = None  # None in memory, where a child has its own copy
+    closed = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursor = self.cursor()  # one for all statements: each returns all its rows at once
+
+    def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Execute a statement and return the rows that it selects."""
+        self._cursor.execute(statement, values)
+        return self._cursor.fetchall()
 
 
 class TransactionLost(Exception):
-    """A signal handler has used the database inside this transaction, which has to start again."""
+    """The transaction was ended by a signal handler that uses the store; it has to start again."""
 
 
 class Transaction:
@@ -85,7 +110,7 @@ class Transaction:
         connection = self.connection
         if connection is None or connection.process not in (None, os.getpid()):
             raise TransactionLost
-        return connection.execute(statement, values).fetchall()
+        return connection.select(statement, values)
 
 
 class FileDatabase:
@@ -103,7 +128,7 @@ class FileDatabase:
         self._file: os.stat_result | None = None  # the file that was opened at the path
         self._closed = False
         try:
-            self._put_back(self._open(wait_s=0.0))
+            self._idle.append(self._open())
         except sqlite3.OperationalError as error:
             if not _is_busy(error):  # else the first call opens it, and waits
                 raise
@@ -114,14 +139,7 @@ class FileDatabase:
         :param statement: SQL with a ``?`` for each value.
         :param values: the values.
         """
-        connection = self._take()
-        try:
-            rows = _retry_while_busy(connection.execute, statement, values).fetchall()
-        except BaseException:
-            _discard(connection)
-            raise
-        self._put_back(connection)
-        return rows
+        return self._use(Connection.select, statement, values)
 
     def transaction(self, work: Callable[[Transaction], Result]) -> Result:
         """Call a function inside a transaction, while no other transaction writes.
@@ -131,32 +149,62 @@ class FileDatabase:
         :param work: a function of one argument, the :class:`Transaction`; it may be called again.
         :returns: what ``work`` returns.
         """
-        while True:
-            with contextlib.suppress(TransactionLost):
-                return self._transaction(work)
+        _end_interrupted_transactions(self.path)
+        return self._use(self._transact, work)
 
-    def _transaction(self, work: Callable[[Transaction], Result]) -> Result:
-        begun = _transactions_of_this_thread()
-        _abandon(begun, self.path)
-        connection = self._take()
-        transaction = Transaction(connection, self.path)
+    def _transact(self, connection: Connection, work: Callable[[Transaction], Result]) -> Result:
+        transaction, begun = Transaction(connection, self.path), _begun_by_this_thread()
         try:
             begun.append(transaction)
-            _retry_while_busy(transaction.execute, "BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             self._check_file()
             result = work(transaction)
-            _retry_while_busy(transaction.execute, "COMMIT")
-        except BaseException as error:
-            # Closed explicitly: the error refers to the connection, which would keep its lock.
-            _discard(connection)
-            if transaction.connection is None and isinstance(error, sqlite3.Error):
-                raise TransactionLost from error
-            raise
+            transaction.execute("COMMIT")
         finally:
             while begun and begun.pop() is not transaction:
                 pass
-        self._put_back(connection)
         return result
+
+    def _use(self, use: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function with a connection; again, if another write was in its way."""
+        thread, deadline_s = threading.get_ident(), 0.0
+        while True:
+            connection = None
+            try:
+                _users.append(thread)
+                if _forking:
+                    _wait_for_fork(thread)
+                try:
+                    connection = self._idle.pop()
+                except IndexError:
+                    connection = self._open()
+                if connection.closed or connection.process != os.getpid():
+                    connection = self._replace(connection)
+                result = use(connection, *arguments)
+                self._idle.append(connection)
+                if self._closed or len(self._idle) > MAX_IDLE:
+                    self._close_idle()
+                return result
+            except BaseException as error:
+                busy = isinstance(error, sqlite3.OperationalError) and _is_busy(error)
+                if connection is None:
+                    lost = False
+                elif busy and not connection.in_transaction:
+                    lost = False
+                    self._idle.append(connection)
+                else:
+                    lost = isinstance(error, TransactionLost) or (
+                        connection.closed and isinstance(error, sqlite3.ProgrammingError)
+                    )
+                    # The error refers to the connection, which would keep its locks.
+                    _discard(connection)
+                deadline_s = deadline_s or time.monotonic() + BUSY_TIMEOUT_S
+                if not (busy or lost) or time.monotonic() >= deadline_s:
+                    raise
+            finally:
+                if thread in _users:  # else an interrupt came before it
+                    _users.remove(thread)
+            time.sleep(random.uniform(0, POLL_S))
 
     def backup(self, path: str) -> None:
         """Copy the database to a new file, while others continue to use it.
@@ -165,44 +213,20 @@ class FileDatabase:
         :raises FileExistsError: when there is such a file.
         """
         _create_private_file(path)
-        target = _connect(path)
-        source = self._take()
-        try:
-            _retry_while_busy(source.backup, target)
-        except BaseException:
-            _discard(source)
-            target.close()
-            os.unlink(path)  # noqa: PTH108 - as os.stat below
-            raise
-        target.close()
-        self._put_back(source)
+        with contextlib.closing(_connect(path)) as target:
+            self._use(Connection.backup, target)
 
     def close(self) -> None:
         """Close the idle connections now, and those in use at the end of their call."""
         self._closed = True
-        while self._idle:
-            with contextlib.suppress(IndexError):  # another thread has taken it
-                _discard(self._idle.pop())
+        self._close_idle()
 
-    def _take(self) -> Connection:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._open(BUSY_TIMEOUT_S)
-            if connection.process == os.getpid():
-                return connection
-            _discard(connection)
-
-    def _put_back(self, connection: Connection) -> None:
-        self._idle.append(connection)
-        if self._closed:
-            self.close()
-        elif len(self._idle) > MAX_IDLE:
-            with contextlib.suppress(IndexError):
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread has taken the last one
+            while len(self._idle) > (0 if self._closed else MAX_IDLE):
                 _discard(self._idle.popleft())
 
-    def _open(self, wait_s: float) -> Connection:
+    def _open(self) -> Connection:
         if self._closed:
             raise ValueError("this store is closed, create a new one")
         if self._file is None:
@@ -214,10 +238,10 @@ class FileDatabase:
             # FULL: COMMIT returns when the disk has it (rule durable-saves).
             # https://www.sqlite.org/pragma.html#pragma_synchronous
             connection.execute("PRAGMA synchronous = FULL")
-            _retry_while_busy(self._set_up, connection, wait_s=wait_s)
+            self._set_up(connection)
             # WAL: readers and the writer do not wait for each other. The file remembers it, so it
             # comes after the look at the tables: the file may belong to another program.
-            _retry_while_busy(connection.execute, "PRAGMA journal_mode = WAL", wait_s=wait_s)
+            connection.execute("PRAGMA journal_mode = WAL")
             if self._file is None:
                 _make_private(self.path)
                 self._file = os.stat(self.path)  # noqa: PTH116 - 3 times as fast as pathlib
@@ -237,6 +261,21 @@ class FileDatabase:
         if not same:
             raise sqlite3.OperationalError("the file was removed or replaced after it was opened")
 
+    def _replace(self, connection: Connection) -> Connection:
+        """Return a new connection in place of one that a fork has closed, or that is inherited.
+
+        An inherited one stays open forever: SQLite forbids to use it, or to close it. Only a fork
+        in C, without Python's hooks, leaves one.
+        https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_file_across_a_fork_
+        SQLite then believes that this process has the shared lock, which only the parent has, so
+        another process could delete the journal while this one writes to it: take the lock.
+        """
+        if connection.process != os.getpid():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            descriptor = os.open(self.path, os.O_RDONLY)
+            fcntl.lockf(descriptor, fcntl.LOCK_SH, SHARED_SIZE, SHARED_FIRST)
+        return self._open()
+
 
 class MemoryDatabase:
     """A database in memory: one connection, at which the threads of a process take turns.
@@ -251,7 +290,7 @@ class MemoryDatabase:
     def __init__(self, set_up: Callable[[sqlite3.Connection], None]) -> None:
         self._connection = _connect(self.path)
         self._connection.process = None
-        self._transaction_now: Transaction | None = None
+        self._transaction: Transaction | None = None
         self._closed = False
         self._locks: dict[int, Any] = {}
         set_up(self._connection)
@@ -259,43 +298,41 @@ class MemoryDatabase:
 
     def lock(self) -> Any:
         """Return the lock of this process: in a child, nobody would release its parent's."""
-        return self._locks.setdefault(os.getpid(), threading.RLock())
+        process = os.getpid()
+        return self._locks.get(process) or self._locks.setdefault(process, threading.RLock())
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement outside a transaction; see :class:`FileDatabase`."""
         with self.lock():
-            self._begin_anew()
-            return self._connection.execute(statement, values).fetchall()
+            if self._closed or self._transaction is not None:
+                self._end_interrupted_transaction()
+            return self._connection.select(statement, values)
 
     def transaction(self, work: Callable[[Transaction], Result]) -> Result:
         """Call a function inside a transaction; see :class:`FileDatabase`."""
         with self.lock():
             while True:
-                with contextlib.suppress(TransactionLost):
-                    return self._transaction(work)
+                self._end_interrupted_transaction()
+                transaction = self._transaction = Transaction(self._connection, self.path)
+                try:
+                    transaction.execute("BEGIN")
+                    result = work(transaction)
+                    transaction.execute("COMMIT")
+                    self._transaction = None
+                    return result
+                except BaseException as error:
+                    lost = transaction.connection is None
+                    if not lost and not self._closed:
+                        self._end_interrupted_transaction()
+                    if not (lost and isinstance(error, (TransactionLost, sqlite3.Error))):
+                        raise
 
-    def _transaction(self, work: Callable[[Transaction], Result]) -> Result:
-        self._begin_anew()
-        transaction = self._transaction_now = Transaction(self._connection, self.path)
-        try:
-            transaction.execute("BEGIN")
-            result = work(transaction)
-            transaction.execute("COMMIT")
-        except BaseException as error:
-            lost = transaction.connection is None
-            if not lost and self._connection.in_transaction:
-                self._connection.rollback()
-            if lost and isinstance(error, sqlite3.Error):
-                raise TransactionLost from error
-            raise
-        return result
-
-    def _begin_anew(self) -> None:
-        """End the transaction of the code that a signal handler has interrupted, if there is one."""
+    def _end_interrupted_transaction(self) -> None:
         if self._closed:
             raise ValueError("this store is closed, create a new one")
-        if self._transaction_now is not None:
-            self._transaction_now.connection = None
+        if self._transaction is not None:
+            self._transaction.connection = None
+            self._transaction = None
         if self._connection.in_transaction:
             self._connection.rollback()
 
@@ -303,7 +340,7 @@ class MemoryDatabase:
         """Copy the database to a new file; see :class:`FileDatabase`."""
         _create_private_file(path)
         with self.lock(), contextlib.closing(_connect(path)) as target:
-            self._begin_anew()
+            self._end_interrupted_transaction()
             self._connection.backup(target)
 
     def close(self) -> None:
@@ -318,94 +355,61 @@ def error_hint(error: BaseException) -> str:
 
     :param error: the error.
     """
-    text = str(error)
-    if isinstance(error, OSError):
-        text = "unable to open"
-    if "unable to open" in text and _has_too_many_open_files():
-        text = "too many open files"
     if not isinstance(error, (sqlite3.Error, OSError)):
         return ""
-    found = next((part for part in ERROR_HINTS if part in text), None)
-    if found == "too many open files":
-        return f"too many open files: {ERROR_HINTS[found]}"
-    return ERROR_HINTS[found] if found else ""
-
-
-def _has_too_many_open_files() -> bool:
-    # SQLite does not tell why it cannot open a file. The database itself must not be opened here:
-    # closing it would end the locks that this process has on it.
-    # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
-    try:
-        descriptors = [os.open(os.devnull, os.O_RDONLY) for _ in range(1)]
-    except OSError:
-        return True
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return False
-
-
-def _connect(path: str) -> Connection:
-    # Transactions are begun by hand: isolation_level=None. The waiting is done in Python, where
-    # other threads, greenlets and signal handlers can run meanwhile: timeout=0.
-    connection = sqlite3.connect(
-        path, timeout=0.0, isolation_level=None, check_same_thread=False, factory=Connection
-    )
-    connection.process = os.getpid()
-    return connection
-
-
-def _discard(connection: Connection) -> None:
-    if connection.process == os.getpid():
-        connection.close()
-    else:
-        # SQLite forbids to use an inherited connection, even to close it: it is kept forever.
-        # https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_file_across_a_fork_
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-def _retry_while_busy(
-    call: Callable[..., Result], *arguments: Any, wait_s: float | None = None
-) -> Result:
-    """Return what a call returns, once no other write keeps it from running."""
-    try:
-        return call(*arguments)
-    except sqlite3.OperationalError as error:
-        if not _is_busy(error):
-            raise
-    deadline_s = time.monotonic() + (BUSY_TIMEOUT_S if wait_s is None else wait_s)
-    while True:
-        time.sleep(random.uniform(0, POLL_S))
+    text = "unable to open" if isinstance(error, OSError) else str(error)
+    if "unable to open" in text:
+        # SQLite does not say why. The database itself must not be opened to find out: closing it
+        # would end the locks that this process has on it.
+        # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
         try:
-            return call(*arguments)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= deadline_s:
-                raise
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            text = "too many open files"
+    return next((hint for part, hint in ERROR_HINTS.items() if part in text), "")
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
     return "locked" in str(error)
 
 
-_thread = threading.local()
+def _connect(path: str) -> Connection:
+    # Transactions are begun by hand: isolation_level=None. This module waits, not SQLite, so that
+    # other threads, greenlets and signal handlers can run meanwhile: timeout=0.
+    connection = sqlite3.connect(
+        path, timeout=0.0, isolation_level=None, check_same_thread=False, factory=Connection
+    )
+    connection.process = os.getpid()
+    _connections.add(connection)
+    return connection
 
 
-def _transactions_of_this_thread() -> list[Transaction]:
-    """Return the transactions that this thread has begun, innermost last."""
+def _discard(connection: Connection) -> None:
+    if connection.process in (None, os.getpid()):
+        connection.closed = True
+        # A statement that an interrupt left open would keep a closed connection's transaction.
+        if connection.in_transaction:
+            connection.rollback()
+        connection.close()
+
+
+def _begun_by_this_thread() -> list[Transaction]:
     begun: list[Transaction] = _thread.__dict__.setdefault("begun", [])
     return begun
 
 
-def _abandon(begun: list[Transaction], path: str) -> None:
+def _end_interrupted_transactions(path: str | None = None) -> None:
     """End the transactions of the code that a signal handler or ``__del__`` has interrupted.
 
-    That code could not end them before this call returns, and this call would wait for them. It
-    starts them again when it continues.
+    That code cannot end them before this call returns, so this call would wait for them forever.
+    It starts them again when it continues.
     """
-    for transaction in begun:
+    for transaction in _begun_by_this_thread():
         connection = transaction.connection
-        if transaction.path == path and connection is not None and connection.in_transaction:
-            transaction.connection = None
-            _discard(connection)
+        if path in (None, transaction.path) and connection is not None and not connection.closed:
+            if connection.in_transaction:
+                transaction.connection = None
+                _discard(connection)
 
 
 def _create_private_file(path: str) -> None:
@@ -438,27 +442,52 @@ def _make_private(path: str) -> None:
             )
 
 
-# Python's own fork waits until no thread is writing to a database in memory, which takes some
-# microseconds, so that the child's copy is whole. Files need no such care.
-_memory_databases: weakref.WeakSet[MemoryDatabase] = weakref.WeakSet()
-_held_for_fork: list[Any] = []
+# SQLite keeps the locks of a process in its own memory, which a fork copies: a child that inherits
+# an open connection believes in locks that it does not have, and may wait forever. So a fork closes
+# the idle connections. It waits for the statements and transactions that other threads execute at
+# that moment, some milliseconds; a thread that waits for its turn to write has no connection.
+
+
+def _wait_for_fork(thread: int) -> None:
+    while _forking and thread not in _forking:
+        _users.remove(thread)
+        time.sleep(FORK_POLL_S)
+        _users.append(thread)
 
 
 def _before_fork() -> None:
+    thread, deadline_s = threading.get_ident(), time.monotonic() + FORK_WAIT_S
+    _forking.append(thread)
+    _end_interrupted_transactions()
+    while others := [user for user in _users if user != thread]:
+        if time.monotonic() >= deadline_s:
+            break
+        time.sleep(FORK_POLL_S)
+    if not others:
+        for connection in list(_connections):
+            if connection.process is not None:
+                _discard(connection)
     for database in list(_memory_databases):
         lock = database.lock()
         lock.acquire()
-        _held_for_fork.append(lock)
+        _held_locks.append(lock)
 
 
 def _after_fork_in_parent() -> None:
-    while _held_for_fork:
-        _held_for_fork.pop().release()
+    while _held_locks:
+        _held_locks.pop().release()
+    _forking.remove(threading.get_ident())
+
+
+def _after_fork_in_child() -> None:
+    _held_locks.clear()
+    _forking.clear()
+    _users[:] = [user for user in _users if user == threading.get_ident()]
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(
         before=_before_fork,
         after_in_parent=_after_fork_in_parent,
-        after_in_child=_held_for_fork.clear,
+        after_in_child=_after_fork_in_child,
     )

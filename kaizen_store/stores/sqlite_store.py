@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from . import sqlite_connection
 from .row_store import RowStore
-from .token_row import COLUMNS, KEY_COLUMNS, Row, numeric_id
+from .token_row import COLUMNS, KEY_COLUMNS, Row, numeric_id, row_from_values
 
 Result = TypeVar("Result")
 
@@ -92,7 +92,7 @@ class CustomStoreSQLite(RowStore):
         :param value: the value.
         """
         rows = self._database.execute(SELECT_BY[column], (value,))
-        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        return [row_from_values(*row) for row in rows]
 
     def get_value(self, name: str) -> str | None:
         """Return a value that is kept beside the rows, or None.
@@ -163,7 +163,7 @@ class CustomStoreSQLite(RowStore):
     def all_rows(self) -> list[Row]:
         """Return all rows, oldest first."""
         rows = self._database.execute(f"{SELECT} ORDER BY rowid")
-        return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        return [row_from_values(*row) for row in rows]
 
     # -- back up and close --------------------------------------------------------------------------
 

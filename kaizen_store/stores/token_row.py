@@ -83,6 +83,33 @@ def row_from_token(token: OAuthToken) -> Row:
     }
 
 
+def row_from_values(
+    id: str,
+    user_name: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    refresh_token: str | None,
+    access_token: str | None,
+    grant_token: str | None,
+    expiry_time: str | None,
+    redirect_url: str | None,
+    api_domain: str | None,
+) -> Row:
+    """Return a row of ten values in the order of :data:`COLUMNS`; faster than dict(zip(...))."""
+    return {
+        "id": id,
+        "user_name": user_name,
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "refresh_token": refresh_token,
+        "access_token": access_token,
+        "grant_token": grant_token,
+        "expiry_time": expiry_time,
+        "redirect_url": redirect_url,
+        "api_domain": api_domain,
+    }
+
+
 def row_to_save(token: OAuthToken) -> Row:
     """Return the row of a token that is about to be saved.
 
@@ -108,10 +135,22 @@ def token_from_row(row: Row) -> OAuthToken:
 
     :param row: a stored row.
     """
-    return complete(OAuthToken(id=row["id"] or ""), row)
+    token = OAuthToken(
+        id=row["id"] or "",
+        user_signature=UserSignature(row["user_name"]) if row["user_name"] else None,
+        client_id=row["client_id"] or None,
+        client_secret=row["client_secret"] or None,
+        refresh_token=row["refresh_token"] or None,
+        access_token=row["access_token"] or None,
+        grant_token=row["grant_token"] or None,
+        redirect_url=row["redirect_url"] or None,
+        api_domain=row["api_domain"] or None,
+    )
+    token.set_expires_in(row["expiry_time"] or None)
+    return token
 
 
-def complete(token: OAuthToken, row: Row) -> OAuthToken:
+def complete(token: OAuthToken, query: Row, row: Row) -> OAuthToken:
     """Fill the empty fields of a token from its row (rule ``same-object``).
 
     An access token and its expiry are a pair: both are taken from the row, or neither. Of two
@@ -119,39 +158,39 @@ def complete(token: OAuthToken, row: Row) -> OAuthToken:
     the caller has set stays.
 
     :param token: the caller's token, changed in place.
+    :param query: its values, from :func:`row_from_token`.
     :param row: the stored row that matches it.
     :returns: the same token object.
     """
-    user = token.get_user_signature()
-    if row["user_name"] and (user is None or not user.get_name()):
+    if row["user_name"] and not query["user_name"]:
         token.set_user_signature(UserSignature(row["user_name"]))
-    if not token.get_id():
+    if not query["id"]:
         token.set_id(row["id"])
-    if not token.get_client_id():
+    if not query["client_id"]:
         token.set_client_id(row["client_id"] or None)
-    if not token.get_client_secret():
+    if not query["client_secret"]:
         token.set_client_secret(row["client_secret"] or None)
-    if not token.get_refresh_token():
+    if not query["refresh_token"]:
         token.set_refresh_token(row["refresh_token"] or None)
-    if not token.get_grant_token():
+    if not query["grant_token"]:
         token.set_grant_token(row["grant_token"] or None)
-    if not token.get_redirect_url():
+    if not query["redirect_url"]:
         token.set_redirect_url(row["redirect_url"] or None)
-    if not token.get_api_domain():
+    if not query["api_domain"]:
         token.set_api_domain(row["api_domain"] or None)
-    if _stored_token_is_newer(token, row):
+    if _stored_token_is_newer(query, row):
         token.set_access_token(row["access_token"] or None)
         token.set_expires_in(row["expiry_time"] or None)
     return token
 
 
-def _stored_token_is_newer(token: OAuthToken, row: Row) -> bool:
-    access_token, expiry = token.get_access_token(), token.get_expires_in()
+def _stored_token_is_newer(query: Row, row: Row) -> bool:
+    access_token, expiry = query["access_token"], query["expiry_time"]
     if not access_token:
         return bool(row["access_token"]) or not expiry
     if not expiry:
         # The expiry of another access token would be wrong; that of the same one completes the pair.
-        return bool(access_token == row["access_token"])
+        return access_token == row["access_token"]
     return bool(row["access_token"] and row["expiry_time"]) and (
         expiry_ms(row["expiry_time"]) > expiry_ms(expiry)
     )
@@ -162,8 +201,8 @@ def expiry_ms(expiry: object) -> int:
 
     :param expiry: as a token or a row has it; one that is not a number counts as long past, 0.
     """
-    text = str(expiry)
-    return int(text) if len(text) <= MAX_EXPIRY_LENGTH and text.isdecimal() else 0
+    text = expiry if isinstance(expiry, str) else str(expiry)
+    return int(text) if text.isdecimal() and len(text) <= MAX_EXPIRY_LENGTH else 0
 
 
 def match_row(query: Row, lookup: Lookup) -> Row | None:
@@ -196,14 +235,17 @@ def _first_unowned(
     rows: list[Row], user_name: str | None, client_id: str | None
 ) -> Row | None:
     """Return the row, of those that no other user and no other client owns, that expires last."""
+    if len(rows) == 1 and rows[0]["user_name"] == user_name and rows[0]["client_id"] == client_id:
+        return rows[0]  # nearly always, so it is worth a line
     if user_name:
         rows = [row for row in rows if (row["user_name"] or user_name) == user_name]
     if client_id:
-        # A row without a client is taken only where this client has no row.
-        of_client = [row for row in rows if row["client_id"] == client_id]
-        rows = of_client or [row for row in rows if not row["client_id"]]
+        rows = [row for row in rows if (row["client_id"] or client_id) == client_id]
     if len(rows) < 2:
         return rows[0] if rows else None
+    # A row without a client is taken only where this client has no row.
+    if of_client := [row for row in rows if client_id and row["client_id"]]:
+        rows = of_client
     # On a tie, the newest row: max() returns the first of equals, so it starts from the end.
     return max(reversed(rows), key=_access_token_expiry_ms)
 
