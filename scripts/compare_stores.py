@@ -1,7 +1,8 @@
-"""Print, for the README, which rules the SDK's own stores and ours keep: `make compare`.
+"""Print which rules of the contract the SDK's own stores and ours pass: `make compare`.
 
-DBStore is in it where a MariaDB or MySQL on this machine has a database, a user and a password as
-in `SERVER` below, and mysql-connector-python is installed.
+The table is in Markdown, as it is in docs/compatibility.md. It includes DBStore if a MariaDB or
+MySQL server on this machine has the database and the user of `SERVER` below, and
+mysql-connector-python is installed.
 """
 
 import hashlib
@@ -13,10 +14,9 @@ from zohocrmsdk.src.com.zoho.api.authenticator.store.file_store import FileStore
 
 from kaizen_store import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
 from kaizen_store.contract import RULES, check
-from kaizen_store.token_row import COLUMNS
+from kaizen_store.stores.token_row import COLUMNS
 
 SERVER = {"user": "kaizen", "password": "practice", "host": "127.0.0.1", "database": "kaizen"}
-SIGNS = {"kept": "✔", "broken": "✖", "does not apply": "○"}
 
 
 def file_store():
@@ -24,10 +24,10 @@ def file_store():
 
 
 def db_store():
-    """Make a DBStore with a table for each working directory, as the SDK's documentation makes it.
+    """Create a DBStore with one table for each working directory.
 
-    Its columns are those of the post and of the SDK's documentation: ids of 10 characters, the rest
-    of 255.
+    The table is the one from the post and from the SDK's documentation: its id column has 10
+    characters, the others have 255.
     """
     import mysql.connector
 
@@ -57,18 +57,18 @@ STORES = {
 
 
 def table(reports):
-    """Return a Markdown table: a line for each rule, a column for each store."""
-    heads = ["Rule", *reports]
-    lines = [f"| {' | '.join(heads)} |", f"|---|{':-:|' * len(reports)}"]
+    """Return a Markdown table with a line for each rule and a column for each store."""
+    lines = [f"| Rule | {' | '.join(reports)} |", f"|---|{'---|' * len(reports)}"]
     for place, rule in enumerate(RULES):
-        cells = [SIGNS[report.verdicts[place].state] for report in reports.values()]
-        lines.append(f"| {rule.number} {rule.name} | {' | '.join(cells)} |")
-    totals = [f"{len(RULES) - len(report.broken)} of {len(RULES)}" for report in reports.values()]
-    lines.append(f"| not broken | {' | '.join(totals)} |")
+        states = [report.results[place].state for report in reports.values()]
+        lines.append(f"| `{rule.id}`: {rule.title} | {' | '.join(states)} |")
+    totals = [report.summary for report in reports.values()]
+    lines.append(f"| all {len(RULES)} rules | {' | '.join(totals)} |")
     return "\n".join(lines)
 
 
-def is_there():
+def missing_server():
+    """Return why DBStore cannot be tried here, or an empty string."""
     try:
         import mysql.connector
 
@@ -80,20 +80,21 @@ def is_there():
 
 def main():
     reports = {}
-    missing = is_there()
+    reason = missing_server()
     for name, make_store in STORES.items():
-        if make_store is db_store and missing:
-            print(f"DBStore is left out: {missing}", file=sys.stderr)
+        if make_store is db_store and reason:
+            print(f"DBStore is left out: {reason}", file=sys.stderr)
             continue
 
-        def show(verdict, name=name):
-            print(f"{name}: rule {verdict.rule.number} of {len(RULES)}", file=sys.stderr)
+        def show(result, name=name):
+            print(f"{name}: {result.state}: {result.rule.id}", file=sys.stderr, flush=True)
 
         reports[name] = check(make_store, progress=show)
     print(table(reports))
+    print()
     for name, report in reports.items():
-        for verdict in report.broken:
-            print(f"- {name}, rule {verdict.rule.number}: {verdict.happened}")
+        for result in report.failed:
+            print(f"- {name}, `{result.rule.id}`: {result.reason}")
 
 
 if __name__ == "__main__":
