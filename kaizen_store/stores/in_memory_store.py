@@ -7,7 +7,7 @@ from .sqlite_store import CustomStoreSQLite
 
 
 class CustomStoreInMemory(CustomStoreSQLite):
-    """Keeps tokens in an SQLite database in memory: the SQL of ``CustomStoreSQLite``, without a file.
+    """Keeps tokens in an SQLite database in memory, with the SQL of ``CustomStoreSQLite``.
 
     Threads share it. A process that forks gives its child a copy. ``close()``, or the end of the
     process, deletes every token.

@@ -27,13 +27,13 @@ class CustomStoreList(RowStore):
         super().__init__()
         self._rows: list[Row] = []  # oldest first
 
-    # -- find and list: RowStore looks through all rows -------------------------------------------
+    # Find and list: RowStore looks through all rows
 
     def all_rows(self) -> list[Row]:
         """Return all rows, oldest first."""
         return self._rows
 
-    # -- save and delete ----------------------------------------------------------------------------
+    # Save and delete
 
     def add_row(self, row: Row) -> None:
         """Add a row at the end."""

@@ -46,7 +46,7 @@ class RowStore(TokenStore):
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    # -- the storage: a subclass implements these four --------------------------------------------
+    # The storage: a subclass implements these four
 
     @abstractmethod
     def all_rows(self) -> list[Row]:
@@ -74,7 +74,7 @@ class RowStore(TokenStore):
         :param row: the row as it is stored.
         """
 
-    # -- the storage: a subclass may do these better ----------------------------------------------
+    # The storage: a subclass may do these better
 
     def rows_with(self, column: str, value: str) -> list[Row]:
         """Return all rows with exactly this value in a column, oldest first.
@@ -135,7 +135,7 @@ class RowStore(TokenStore):
         """
         return ""
 
-    # -- find ---------------------------------------------------------------------------------------
+    # Find
 
     def find_token(self, token: OAuthToken) -> OAuthToken | None:
         """Complete a token from the row that matches it.
@@ -183,7 +183,7 @@ class RowStore(TokenStore):
         rows = self.attempt("list the tokens", self.all_rows)
         return [token_row.token_from_row(row) for row in rows]
 
-    # -- save ---------------------------------------------------------------------------------------
+    # Save
 
     def save_token(self, token: OAuthToken) -> None:
         """Add a row, or update the row that matches, in one transaction.
@@ -199,7 +199,7 @@ class RowStore(TokenStore):
         row = token_row.row_to_save(token)
         token.set_id(self.attempt("save a token", self.transaction, partial(_save_row, row)))
 
-    # -- delete -------------------------------------------------------------------------------------
+    # Delete
 
     def delete_token(self, id: str) -> None:
         """Delete one row (rule ``delete-one``).
@@ -212,13 +212,13 @@ class RowStore(TokenStore):
         self.attempt("delete a token", self.transaction, partial(_delete_row, id))
 
     def delete_tokens(self) -> None:
-        """Delete every row; their ids are never issued again (rules ``delete-all``, ``unique-ids``).
+        """Delete every row (rule ``delete-all``); their ids are never issued again.
 
         :raises SDKException: code ``TOKEN_STORE``, when the storage fails.
         """
         self.attempt("delete all tokens", self.transaction, _delete_all_rows)
 
-    # -- close --------------------------------------------------------------------------------------
+    # Close
 
     def close(self) -> None:
         """Close what the storage has open; a store that has nothing open stays usable."""
@@ -229,7 +229,7 @@ class RowStore(TokenStore):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # -- errors -------------------------------------------------------------------------------------
+    # Errors
 
     def attempt(self, action: str, work: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function; log its error and raise it as an ``SDKException`` (``failures-raise``).

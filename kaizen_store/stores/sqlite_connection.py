@@ -59,7 +59,7 @@ SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 """The bytes of a database file that its readers lock (SQLite's file format, section 1.4)."""
 
 FORK_WAIT_S, FORK_POLL_S = 2.0, 0.0002
-"""How long a fork waits at most for other threads' statements, and how often it looks, in seconds."""
+"""How long a fork waits at most for other threads, and how often it looks, in seconds."""
 
 _logger = logging.getLogger("kaizen_store")
 _thread = threading.local()
@@ -406,10 +406,11 @@ def _end_interrupted_transactions(path: str | None = None) -> None:
     """
     for transaction in _begun_by_this_thread():
         connection = transaction.connection
-        if path in (None, transaction.path) and connection is not None and not connection.closed:
-            if connection.in_transaction:
-                transaction.connection = None
-                _discard(connection)
+        if path not in (None, transaction.path) or connection is None or connection.closed:
+            continue
+        if connection.in_transaction:
+            transaction.connection = None
+            _discard(connection)
 
 
 def _create_private_file(path: str) -> None:

@@ -61,7 +61,7 @@ class CustomStoreSQLite(RowStore):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
-    # -- open ---------------------------------------------------------------------------------------
+    # Open
 
     def _open(self) -> None:
         self._database: Any
@@ -77,38 +77,25 @@ class CustomStoreSQLite(RowStore):
         return str(self.path)
 
     def error_hint(self, error: Exception) -> str:
-        """Return what to do about an error of SQLite, or an empty string.
-
-        :param error: the original error.
-        """
+        """Return what to do about an error of SQLite, or an empty string."""
         return sqlite_connection.error_hint(error)
 
-    # -- find ---------------------------------------------------------------------------------------
+    # Find
 
     def rows_with(self, column: str, value: str) -> list[Row]:
-        """Return all rows with exactly this value in a column, oldest first.
-
-        :param column: one of ``token_row.KEY_COLUMNS``.
-        :param value: the value.
-        """
+        """Return all rows with exactly this value in a column, oldest first."""
         rows = self._database.execute(SELECT_BY[column], (value,))
         return [row_from_values(*row) for row in rows]
 
     def get_value(self, name: str) -> str | None:
-        """Return a value that is kept beside the rows, or None.
-
-        :param name: the name of the value.
-        """
+        """Return a value that the store keeps beside the rows, or None."""
         rows = self._database.execute("SELECT value FROM oauthtoken_values WHERE name = ?", (name,))
         return rows[0][0] if rows else None
 
-    # -- save ---------------------------------------------------------------------------------------
+    # Save
 
     def transaction(self, work: Callable[[RowStore], Result]) -> Result:
-        """Call a function inside a transaction; see ``RowStore.transaction``.
-
-        :param work: a function of one argument, the store to read and change.
-        """
+        """Call a function inside a transaction (rules ``one-row-per-user``, ``durable-saves``)."""
         return self._database.transaction(lambda transaction: work(self._inside(transaction)))
 
     def _inside(self, transaction: sqlite_connection.Transaction) -> RowStore:
@@ -117,55 +104,41 @@ class CustomStoreSQLite(RowStore):
         return inside
 
     def add_row(self, row: Row) -> None:
-        """Insert a row.
-
-        :param row: the row.
-        """
+        """Insert a row."""
         self._database.execute(INSERT, [row[column] for column in COLUMNS])
 
     def update_row(self, old: Row, new: Row) -> None:
-        """Update the columns of a row that have changed; the other indexes stay untouched.
-
-        :param old: the row as it is stored.
-        :param new: the row as it is to be stored.
-        """
+        """Update the columns that have changed; an index on another column stays untouched."""
         changed = [column for column in COLUMNS if new[column] != old[column]]
         values = [new[column] for column in changed]
         statement = f"UPDATE oauthtoken SET {' = ?, '.join(changed)} = ? WHERE id = ?"
         self._database.execute(statement, [*values, old["id"]])
 
     def set_value(self, name: str, value: str | None) -> None:
-        """Keep a value beside the rows.
-
-        :param name: the name of the value.
-        :param value: the value; None deletes it.
-        """
+        """Keep a value beside the rows; None deletes it."""
         if value is None:
             self._database.execute("DELETE FROM oauthtoken_values WHERE name = ?", (name,))
         else:
             self._database.execute("REPLACE INTO oauthtoken_values VALUES (?, ?)", (name, value))
 
-    # -- delete -------------------------------------------------------------------------------------
+    # Delete
 
     def delete_row(self, row: Row) -> None:
-        """Delete a row.
-
-        :param row: the row as it is stored.
-        """
+        """Delete a row."""
         self._database.execute("DELETE FROM oauthtoken WHERE id = ?", (row["id"],))
 
     def delete_all_rows(self) -> None:
         """Delete every row; the values stay."""
         self._database.execute("DELETE FROM oauthtoken")
 
-    # -- list ---------------------------------------------------------------------------------------
+    # List
 
     def all_rows(self) -> list[Row]:
         """Return all rows, oldest first."""
         rows = self._database.execute(f"{SELECT} ORDER BY rowid")
         return [row_from_values(*row) for row in rows]
 
-    # -- back up and close --------------------------------------------------------------------------
+    # Back up and close
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the database to a new file, readable by its owner only, while others use it.

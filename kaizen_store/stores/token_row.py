@@ -32,9 +32,6 @@ COLUMNS = (
 KEY_COLUMNS = ("id", "user_name", "access_token", "grant_token", "refresh_token")
 """The columns that a row is looked up by: a database has an index on each."""
 
-SECRET_COLUMNS = ("client_secret", "refresh_token", "access_token", "grant_token")
-"""The columns whose values never reach a message, a log or a table."""
-
 MAX_EXPIRY_LENGTH = 20
 """The longest expiry, in characters: as wide as the column in the table of Zoho's Kaizen post."""
 
@@ -189,7 +186,7 @@ def _stored_token_is_newer(query: Row, row: Row) -> bool:
     if not access_token:
         return bool(row["access_token"]) or not expiry
     if not expiry:
-        # The expiry of another access token would be wrong; that of the same one completes the pair.
+        # The expiry of another access token would be wrong; that of the same one fits.
         return access_token == row["access_token"]
     return bool(row["access_token"] and row["expiry_time"]) and (
         expiry_ms(row["expiry_time"]) > expiry_ms(expiry)
@@ -231,9 +228,7 @@ def match_row(query: Row, lookup: Lookup) -> Row | None:
     return None
 
 
-def _first_unowned(
-    rows: list[Row], user_name: str | None, client_id: str | None
-) -> Row | None:
+def _first_unowned(rows: list[Row], user_name: str | None, client_id: str | None) -> Row | None:
     """Return the row, of those that no other user and no other client owns, that expires last."""
     if len(rows) == 1 and rows[0]["user_name"] == user_name and rows[0]["client_id"] == client_id:
         return rows[0]  # nearly always, so it is worth a line
@@ -279,9 +274,9 @@ def merge_rows(stored: Row, new: Row) -> Row:
     :param new: the row of the token.
     """
     row = {column: new[column] or stored[column] for column in COLUMNS}
-    if new["access_token"] and not new["expiry_time"]:
-        if new["access_token"] != stored["access_token"]:
-            row["expiry_time"] = None
+    access_token_changes = new["access_token"] not in (None, stored["access_token"])
+    if access_token_changes and not new["expiry_time"]:
+        row["expiry_time"] = None
     return row
 
 
