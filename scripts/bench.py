@@ -265,7 +265,8 @@ def targets(measured, memory, importing):
     )
     for users in all_users:
         yield at_least(
-            f"`FileStore.find_token` at {users:,} users: at least 10 times slower than `{LIST}`",
+            f"`FileStore.find_token` at {users:,} user{'s'[: users > 1]}: at least 10 times slower "
+            f"than `{LIST}`",
             ratio(measured, FIND, users, FILE_STORE, LIST),
             10,
         )

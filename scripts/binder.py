@@ -1,7 +1,7 @@
-"""Make Binder's environment with pip, in a new place, and run the lessons there: make test-binder.
+"""Create an environment like Binder's and run the lessons in it: `make test-binder`.
 
-Binder itself takes conda's packages; here the same list comes with pip, as not every machine has
-conda. The lessons must come out byte for byte as they are committed.
+Binder itself installs conda packages. Here, pip installs the same list, because not every machine
+has conda. The lessons must produce the committed outputs, byte for byte.
 """
 
 import json
@@ -24,7 +24,7 @@ def run(*command, **how):
 
 
 def copy_of_the_repository(folder):
-    """Copy what git knows, so that nothing of this working directory helps."""
+    """Copy the files that git knows, and no other files of this working directory."""
     listed = run("git", "ls-files", "-z", cwd=ROOT, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +40,10 @@ def requirements():
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="kaizen-binder-") as place:
-        repository, environment = Path(place, "repository"), Path(place, "environment")
+    with tempfile.TemporaryDirectory(prefix="kaizen-binder-") as folder:
+        repository, environment = Path(folder, "repository"), Path(folder, "environment")
         copy_of_the_repository(repository)
-        print("binder: making the environment", flush=True)
+        print("binder: creating the environment", flush=True)
         run(sys.executable, "-m", "venv", environment)
         path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
         variables = os.environ | {"PATH": path, "KAIZEN_STORE_PROGRESS": os.devnull}
@@ -60,7 +60,7 @@ def main():
         print(f"binder: {len(packages)} packages, {size_mb:.0f} MB", flush=True)
         run("bash", "binder/postBuild", **here)
         start = time.perf_counter()
-        run("python", ".ci/notebooks.py", **here)
+        run("python", "scripts/notebooks.py", **here)
         print(f"binder: the lessons took {time.perf_counter() - start:.0f} s", flush=True)
         changed = [
             lesson.name
@@ -68,7 +68,7 @@ def main():
             if lesson.read_bytes() != (repository / "notebooks" / lesson.name).read_bytes()
         ]
         if changed:
-            sys.exit(f"binder: these lessons came out otherwise: {', '.join(changed)}")
+            sys.exit(f"binder: the outputs of these lessons differ: {', '.join(changed)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The conda environment, here and on Binder, holds what the package asks for."""
+"""The conda environment, here and on Binder, has what the package depends on."""
 
 import os
 import re
@@ -17,20 +17,20 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wanted():
-    """What pyproject.toml asks for, the lessons' extra too: bounds by name."""
+def required():
+    """Return what pyproject.toml requires, with the extra of the lessons: bounds by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     texts = project["dependencies"] + project["optional-dependencies"]["notebooks"]
     return {item.name: item.specifier for item in map(Requirement, texts)}
 
 
-def offered():
-    """What environment.yml installs, from conda-forge and with pip: bounds by name."""
+def installed():
+    """Return what environment.yml installs, from conda-forge and with pip: bounds by name."""
     texts = []
     for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
         texts += entry["pip"] if isinstance(entry, dict) else [entry]
     pins = [Requirement(re.sub(r"^python=", "python==", text)) for text in texts]
-    # conda-forge splits matplotlib: `-base` is the one without desktop windows.
+    # conda-forge splits matplotlib: `-base` has no desktop windows.
     return {pin.name.removesuffix("-base"): pin.specifier for pin in pins}
 
 
@@ -40,23 +40,23 @@ def test_the_two_environment_files_are_the_same():
     assert not there.is_symlink()
 
 
-def test_it_installs_what_the_package_asks_for_within_the_same_bounds():
-    there = offered()
-    assert {name: there.get(name) for name in wanted()} == wanted()
+def test_it_installs_what_the_package_depends_on_with_the_same_bounds():
+    there = installed()
+    assert {name: there.get(name) for name in required()} == required()
 
 
 def test_it_installs_nothing_else():
-    assert set(offered()) - set(wanted()) == {"python", "pip"}
+    assert set(installed()) - set(required()) == {"python", "pip"}
 
 
 def test_it_does_not_install_this_folder():
-    # In binder/, a path means that folder, and Binder could no longer reuse the image's layer.
+    # In binder/, a path means that folder, and Binder could not reuse the layer of the image.
     assert not re.search(
         r"^\s*-\s*(-e\b|--editable|\.)", (ROOT / "environment.yml").read_text(), re.M
     )
 
 
-def test_the_package_is_installed_once_the_environment_is_made():
+def test_the_package_is_installed_after_the_environment():
     post_build = ROOT / "binder" / "postBuild"
     lines = post_build.read_text().splitlines()
     assert lines[0].startswith("#!")
@@ -64,13 +64,13 @@ def test_the_package_is_installed_once_the_environment_is_made():
     assert os.access(post_build, os.X_OK)
 
 
-def test_repo2docker_plans_what_we_mean(monkeypatch):
+def test_repo2docker_plans_the_expected_steps(monkeypatch):
     monkeypatch.chdir(ROOT)
     builder = Repo2Docker()
     plans = (pack(builder.base_image) for pack in builder.buildpacks)
-    plan = next(plan for plan in plans if plan.detect())  # the first that fits is taken
+    plan = next(plan for plan in plans if plan.detect())  # the first match is used
     assert type(plan).__name__ == "CondaBuildPack" and plan.python_version == "3.12"
-    # The packages first, in a layer of their own; then the repository and postBuild.
+    # First the packages, in a separate layer; then the repository and postBuild.
     assert plan.get_preassemble_script_files() == {
         "binder/environment.yml": "binder/environment.yml"
     }

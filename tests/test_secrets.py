@@ -1,4 +1,4 @@
-"""Nothing in the repository looks like a real secret of Zoho's, or like a key of AWS."""
+"""Nothing in the repository looks like a real secret of Zoho, or like a key of AWS."""
 
 import random
 import re
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# No `\b` at either end: in a notebook's JSON a value may stand right after the `n` of a `\n`.
+# No `\b` at either end: in the JSON of a notebook, a value may follow the `n` of a `\n`.
 REAL = {
     "a token": rb"1000\.[0-9a-fA-F]{32}\.[0-9a-fA-F]{32}(?![0-9a-fA-F])",
     "a client id": rb"1000\.(?!\w*PRACTICE)[0-9A-Z]{30}(?![0-9A-Z])",
@@ -23,9 +23,9 @@ def looks_real(content):
     return [what for what, pattern in REAL.items() if re.search(pattern, content)]
 
 
-def test_no_file_holds_what_looks_like_a_real_secret():
-    # Files not yet added count too, to be told before they are committed; databases and pictures
-    # are read as bytes.
+def test_no_file_contains_what_looks_like_a_real_secret():
+    # Also files that are not yet added, to find a secret before it is committed; databases and
+    # pictures are read as bytes.
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -38,17 +38,20 @@ def test_no_file_holds_what_looks_like_a_real_secret():
     assert {name: what for name, what in found.items() if what} == {}
 
 
-def made_up(alphabet, length):
+def random_text(alphabet, length):
     return "".join(random.choices(alphabet, k=length))
 
 
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        (f"1000.{made_up('0123456789abcdef', 32)}.{made_up('0123456789abcdef', 32)}", "a token"),
-        (f"1000.{made_up(string.ascii_uppercase + string.digits, 30)}", "a client id"),
-        (made_up("0123456789abcdef", 42), "a client secret"),
-        (f"AKIA{made_up(string.ascii_uppercase + string.digits, 16)}", "an AWS key"),
+        (
+            f"1000.{random_text('0123456789abcdef', 32)}.{random_text('0123456789abcdef', 32)}",
+            "a token",
+        ),
+        (f"1000.{random_text(string.ascii_uppercase + string.digits, 30)}", "a client id"),
+        (random_text("0123456789abcdef", 42), "a client secret"),
+        (f"AKIA{random_text(string.ascii_uppercase + string.digits, 16)}", "an AWS key"),
     ],
     ids=["token", "client id", "client secret", "AWS key"],
 )
@@ -60,5 +63,5 @@ def test_what_looks_real_is_found(value, what, around):
 @pytest.mark.parametrize(
     "value", ["1000.PRACTICE" + "A" * 22, "1000.practice" + "a" * 24 + "." + "a" * 32, "a" * 40]
 )
-def test_what_is_for_practice_is_left_alone(value):
+def test_a_secret_of_practice_zoho_is_allowed(value):
     assert looks_real(value.encode()) == []
