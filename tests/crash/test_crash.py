@@ -1,10 +1,10 @@
-"""A save that returned outlives the process, at whatever moment this is killed.
+"""A save that has returned survives when the process is killed, at any moment.
 
-Killed processes leave the machine's memory as it is; what a power cut needs, that each commit waits
-for the disk, is checked by `test_rule_15_each_commit_reaches_the_disk`.
+A killed process does not lose the data that the system has not yet written to the disk; a power cut
+does. The tests in tests/stores check that each commit waits for the disk.
 
-`make test-crash` kills 200 times. CRASH_KILLS=1000 says how often; CRASH_SEED repeats what chance
-chose, though not the moments at which the machine runs each process.
+`make test-crash` kills 200 times; CRASH_KILLS=1000 sets the number. CRASH_SEED repeats the random
+choices, but not the moments at which the system runs each process.
 """
 
 import contextlib
@@ -18,15 +18,15 @@ import time
 import traceback
 
 import pytest
-from stores import make_token, user_token
+from store_cases import make_token, user_token
 
 from kaizen_store import CustomStoreSQLite
 
 KILLS = int(os.environ.get("CRASH_KILLS", "10"))
 SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 1_000_000))
-WRITERS = 2  # at once, so that a process dies while another one goes on
+WRITERS = 2  # at once, so that one process dies while another one continues
 USERS = 3  # of each writer
-FULL = 4  # every so many saves bring all fields; those between renew the access token alone
+FULL = 4  # every fourth save has all fields; the others have only a new access token
 
 
 def token_to_save(user, number):
@@ -48,15 +48,17 @@ def save_until_killed(path, users, first_number, report):
 
 
 class Writer:
-    """A forked process that saves until it is killed, and reports each save that returned."""
+    """A forked process that saves until it is killed, and reports each save that has returned."""
 
     def __init__(self, path, users, first_number):
         self.reports, report = os.pipe()
-        self.said = b""
+        self.received = b""
         self.process = os.fork()
         if self.process == 0:
             try:
-                os.close(self.reports)  # so that writing fails, and ends it, when the test is gone
+                os.close(
+                    self.reports
+                )  # so that writing fails, and ends this process, if the test ends
                 save_until_killed(path, users, first_number, report)
             except BaseException:
                 traceback.print_exc()
@@ -64,21 +66,21 @@ class Writer:
         os.close(report)
 
     def wait_for_saves(self, count):
-        while self.said.count(b"\n") < count and (more := os.read(self.reports, 4096)):
-            self.said += more
+        while self.received.count(b"\n") < count and (more := os.read(self.reports, 4096)):
+            self.received += more
 
     def kill(self):
         os.kill(self.process, signal.SIGKILL)
-        died_of = os.WTERMSIG(os.waitpid(self.process, 0)[1])
+        signal_number = os.WTERMSIG(os.waitpid(self.process, 0)[1])
         self.wait_for_saves(sys.maxsize)  # what is still in the pipe
         os.close(self.reports)
-        assert died_of == signal.SIGKILL, "the writer ended by itself: its error is above"
-        # A line that the kill has cut short was not reported.
-        return [tuple(map(int, line.split())) for line in self.said.split(b"\n")[:-1]]
+        assert signal_number == signal.SIGKILL, "the writer was not killed: its error is above"
+        # The last line may be incomplete, so it does not count.
+        return [tuple(map(int, line.split())) for line in self.received.split(b"\n")[:-1]]
 
 
 def stored_in(store):
-    """Return the number of the last save and the id for each user, and see that rows are whole."""
+    """Return the number of the last save and the id for each user, and check the rows."""
     tokens = store.get_tokens()
     stored = {}
     for token in tokens:
@@ -93,7 +95,7 @@ def stored_in(store):
 
 
 class Expected:
-    """What one database must hold: the last save that each user's writer reported, with its id."""
+    """What a database must contain: the last save that was reported for each user, with its id."""
 
     def __init__(self, path):
         self.path = path
@@ -108,22 +110,24 @@ class Expected:
         assert id == self.saves.get(user, (0, id))[1], f"the id of user {user} has changed"
         self.saves[user] = (number, id)
 
-    def check_the_next_start(self, chance):
+    def check_the_next_start(self, rng):
         with CustomStoreSQLite(self.path) as store:
             stored = stored_in(store)
             for user, (number, id) in self.saves.items():
                 assert user in stored, f"user {user} is gone"
                 assert stored[user][0] >= number and stored[user][1] == id
                 assert store.find_token(user_token(user, id=None)).get_id() == str(id)
-            # The save that a kill cut off is there or not; each writer has at most one.
+            # A save that was interrupted may exist or not; each writer has at most one.
             unreported = sum(stored[user] != self.saves.get(user) for user in stored)
             assert unreported <= WRITERS
             self.unreported += unreported
-            assert not self.deleted_ids & {id for _, id in stored.values()}, "an id came again"
+            assert not self.deleted_ids & {id for _, id in stored.values()}, (
+                "an id was issued again"
+            )
             self.saves = stored
 
             if stored:
-                _, id = stored.pop(chance.choice(list(stored)))
+                _, id = stored.pop(rng.choice(list(stored)))
                 store.delete_token(str(id))
                 self.deleted_ids.add(id)
             token = token_to_save(0, 0)
@@ -138,11 +142,11 @@ class Expected:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_no_kill_loses_a_save_that_returned(tmp_path):
     print(f"\nCRASH_SEED={SEED}")
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     databases = []
     kills = saves = 0
     while kills < KILLS:
-        if chance.random() < 0.2 or not databases:  # so that kills hit databases in the making too
+        if rng.random() < 0.2 or not databases:  # so that kills also hit the creation of a database
             databases.append(Expected(tmp_path / f"zohooauth{len(databases)}.db"))
         expected = databases[-1]
         writers = [
@@ -150,18 +154,18 @@ def test_no_kill_loses_a_save_that_returned(tmp_path):
             for first in range(1, 1 + WRITERS * USERS, USERS)
         ]
         for writer in writers:
-            writer.wait_for_saves(chance.choice([0, 0, 1, 5, 20]))
-            time.sleep(chance.uniform(0, 0.01))
+            writer.wait_for_saves(rng.choice([0, 0, 1, 5, 20]))
+            time.sleep(rng.uniform(0, 0.01))
             for report in writer.kill():
                 expected.add(*report)
                 saves += 1
             kills += 1
-        expected.check_the_next_start(chance)
+        expected.check_the_next_start(rng)
         if kills % 20 == 0:
-            print(f"{kills} of {KILLS} kills, {saves} reported saves, all there", flush=True)
+            print(f"{kills} of {KILLS} kills, {saves} reported saves, none lost", flush=True)
     unreported = sum(expected.unreported for expected in databases)
     print(
-        f"{kills} kills on {len(databases)} databases: all {saves} reported saves are there, and "
-        f"{unreported} that were killed between their commit and their report"
+        f"{kills} kills on {len(databases)} databases: none of {saves} reported saves is lost; "
+        f"{unreported} were killed between their commit and their report"
     )
     assert saves >= kills
