@@ -89,7 +89,10 @@ def processes_share_a_storage(case: Case) -> None:
     """Expect that processes can save at the same time, and see each other's saves."""
     if not case.is_shared:
         return
-    before = len(case.rows())
+    before, id = len(case.rows()), case.id_of(0)
+    for number in (0, 100):  # a store that has a cache now has them in it
+        case.access_token(user_name=user_name(number))
+    case.store.find_token_by_id(id)
 
     def save_many(first: int) -> None:
         store = case.make_store()
@@ -103,8 +106,10 @@ def processes_share_a_storage(case: Case) -> None:
     failed = sum(child.exitcode != 0 for child in children)
     expect(not failed, f"{failed} of 4 processes could not save while the others did")
     expect_unique_rows(case.make_store(), before + 40, f"4 processes added 40 rows to {before}")
+    by_id = case.store.find_token_by_id(id)
     expect(
         str(case.access_token(user_name=user_name(0))).startswith("by-")
+        and str(by_id and by_id.get_access_token()).startswith("by-")
         and case.access_token(user_name=user_name(100)) == "access-100",
         "another process has saved a token, and this one does not find it",
     )
@@ -235,12 +240,14 @@ def at_each_place(act: Callable[[], None]) -> Iterator[None]:
         if event == "c_return" or (event == "call" and not resumed):
             act()
 
-    previous = sys.getprofile()
+    previous, hook = sys.getprofile(), sys.unraisablehook
+    sys.unraisablehook = lambda _: None  # Python prints and ignores what is raised in a finalizer
     sys.setprofile(profile)
     try:
         yield
     finally:
         sys.setprofile(previous)
+        sys.unraisablehook = hook
 
 
 class TimeLimit(BaseException):

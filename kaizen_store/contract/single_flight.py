@@ -131,11 +131,11 @@ def next_one_tries_immediately(server: TokenServer, token: OAuthToken) -> None:
 
 def processes_send_one_request(case: Case, server: TokenServer) -> None:
     """Expect that processes with the same expired token send one request."""
-    server.requests = 0
+    server.requests, expected = 0, server.next_token()
 
     def get() -> None:
         initialize(case.make_store(), server.url)
-        expect(make_token(user_name=user_name(5)).get_token() == server.next_token(), "")
+        expect(make_token(user_name=user_name(5)).get_token() == expected, "another access token")
 
     children = [in_child(get) for _ in range(WORKERS)]
     for child in children:

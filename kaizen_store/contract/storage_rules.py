@@ -217,7 +217,8 @@ def private_files(case: Case) -> None:
     umask = os.umask(0)
     try:
         folder = new_working_directory("second")
-        case.make_store().save_token(user_token(1))
+        store = case.make_store()
+        store.save_token(user_token(1))
         expect_private(folder)
     finally:
         os.umask(umask)
