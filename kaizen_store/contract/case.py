@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,7 +223,7 @@ class _Collector(logging.Handler):
 
 def can_fork() -> bool:
     """Return whether processes can fork: not on Windows, and not in the browser."""
-    return "fork" in multiprocessing.get_all_start_methods()
+    return hasattr(os, "fork") and "fork" in multiprocessing.get_all_start_methods()
 
 
 def in_child(target: Callable[..., None], *arguments: Any) -> Any:

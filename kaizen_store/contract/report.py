@@ -14,8 +14,7 @@ import textwrap
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import rules, single_flight, storage_rules
 from .case import (
@@ -29,6 +28,9 @@ from .case import (
     can_fork,
     require_no_arguments,
 )
+
+if TYPE_CHECKING:  # in the browser there is no such module
+    from multiprocessing.connection import Connection
 
 RULES: tuple[Rule, ...] = tuple(
     value

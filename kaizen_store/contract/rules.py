@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -284,7 +285,7 @@ def shortest_s(call: Callable[[], object]) -> float:
         start_s = time.perf_counter()
         call()
         times_s.append(time.perf_counter() - start_s)
-    return min(times_s)
+    return max(min(times_s), 1e-6)  # the clock of a browser can show no time at all
 
 
 @rule(
@@ -368,7 +369,8 @@ def unique_ids(case: Case) -> None:
             case.store.delete_token(id)
         issued |= set(chosen)
         issue(3, f"the application chose id {' and '.join(chosen)}")
-    case.store.delete_tokens()
+    with contextlib.suppress(Exception):  # rule delete-all reports it
+        case.store.delete_tokens()
     issue(1, "after delete_tokens")
     if case.is_shared:
         case.store = case.make_store()

@@ -21,7 +21,7 @@ from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
-from .case import Case, expect, in_child, rule
+from .case import Case, NotApplicableError, expect, in_child, rule
 from .tokens import make_token, user_name, user_token
 
 ANSWER_S = 0.25
@@ -46,6 +46,7 @@ SOON_S = 5.0
 )
 def single_flight(case: Case) -> None:
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+    require_threads(case)
     with token_server() as server:
         api = {"api_domain": server.url}
         far_ms = str(int(time.time() * 1000) + 3_600_000)
@@ -60,12 +61,20 @@ def single_flight(case: Case) -> None:
         client = {"client_id": "1000.PRACTICE", "client_secret": "practice-secret"}
         threads_send_one_request(server, "one grant token", [make_token(**client, **grant, **api)])
         count = len(case.store.get_tokens())
-        expect(count == 3, f"one grant token was exchanged: there are {count} rows, not 3")
+        expect(count == 4, f"one grant token was exchanged: there are {count} rows, not 4")
         case.save(user_token(4, expires_in="1000", **api))
         next_one_tries_immediately(server, make_token(user_name=user_name(4)))
         if case.is_shared:
             case.save(user_token(5, expires_in="1000", **api))
             processes_send_one_request(case, server)
+
+
+def require_threads(case: Case) -> None:
+    """Raise :class:`NotApplicableError` if a second thread cannot use the store."""
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(case.save, user_token(6)).exception()
+    if error is not None:
+        raise NotApplicableError("threads cannot share this store; see rule concurrent-use")
 
 
 def initialize(store: TokenStore, url: str) -> None:

@@ -300,7 +300,7 @@ class NewestFirst(CustomStoreList):
 class UnknownIdRaises(CustomStoreList):
     def find_token_by_id(self, id):
         token = super().find_token_by_id(id)
-        if token is None and id == "no such id":
+        if token is None:
             raise SDKException("TOKEN_STORE", "no such token")
         return token
 
@@ -384,11 +384,10 @@ class OnlyOneThread(CustomStoreList):
         super().__init__()
         self._thread = threading.get_ident()
 
-    def save_token(self, token):
-        practice = is_token(token) and str(token.get_access_token()).startswith("access-")
-        if threading.get_ident() != self._thread and practice:
+    def transaction(self, work):
+        if threading.get_ident() != self._thread:
             raise SDKException("TOKEN_STORE", "created in another thread")
-        super().save_token(token)
+        return super().transaction(work)
 
 
 class SavesInTwoSteps(CustomStoreList):
@@ -422,12 +421,13 @@ class CachesPerProcess(CustomStoreSQLite):
             return super().find_token(token)
         key = (str(self.path), user_name, client_id)
         if key in self.cache and not token.get_redirect_url():
-            stored, before = self.cache[key], values_of(token)
-            row = {name: before[name] or stored[name] for name in stored}
-            return token_row.complete(token, row)
+            for name, value in self.cache[key].items():
+                getattr(token, f"set_{name}")(value)
+            return token
         found = super().find_token(token)
         if found and found.get_expires_in() != "1000" and user_name.startswith("user0@"):
-            self.cache[key] = values_of(found)
+            names = ("id", "access_token", "expires_in", "refresh_token", "grant_token")
+            self.cache[key] = {name: getattr(found, f"get_{name}")() for name in names}
         return found
 
 
@@ -473,9 +473,12 @@ class LeavesTheFileOfThePostPublic(CustomStoreSQLite):
 
     def __init__(self):
         path = Path("zohooauth.db")
-        mode = path.stat().st_mode if path.exists() else 0o600
+        self._mode = path.stat().st_mode if path.exists() else 0o600
         super().__init__()
-        self.path.chmod(mode)
+
+    def save_token(self, token):
+        super().save_token(token)
+        self.path.chmod(self._mode)
 
 
 class NeverClosed(CustomStoreSQLite):

@@ -25,6 +25,7 @@ from kaizen_store.contract import (
     check_rule,
     concurrency,
     contract_tests,
+    rules,
     storage_rules,
 )
 from kaizen_store.contract.tokens import make_token
@@ -100,6 +101,8 @@ def short_waits(monkeypatch):
     """Wait less for what will not happen; the children inherit it."""
     monkeypatch.setattr(storage_rules, "LOCKED_S", 0.5)
     monkeypatch.setattr(concurrency, "BLOCKED_S", 3.0)
+    monkeypatch.setattr(concurrency, "SIGNALS_S", 0.5)
+    monkeypatch.setattr(rules, "FILL_S", 1.0)
     monkeypatch.setattr(single_flight, "LEASE_S", 6.0)
 
 
