@@ -1,31 +1,36 @@
-"""What the lessons show: forms, the token table, the trace with its picture, exercise checks."""
+"""What the lessons use: forms, the token table, the trace, pictures, and graders of exercises."""
 
-from .check_form import CheckForm
-from .checks import (
+from .exercises import (
     TODO,
-    check_choice,
-    check_everybody,
-    check_found,
-    check_lasting_token,
-    check_logged_out,
-    check_one_refresh,
-    check_own_store,
-    check_project,
-    check_saved_once,
-    check_two_users,
+    grade_choice,
+    grade_everybody,
+    grade_found,
+    grade_lasting_token,
+    grade_logged_out,
+    grade_one_refresh,
+    grade_own_store,
+    grade_project,
+    grade_saved_once,
+    grade_two_users,
     health_check,
     progress,
 )
-from .choose import ChooseForm, time_to_find
-from .delete import DeleteForm
-from .explain import explain
-from .forms import FindForm, InitializeForm, RefreshForm, SaveForm, practice_token
+from .explanations import explain
+from .forms.check import CheckForm
+from .forms.choose import ChooseForm
+from .forms.delete import DeleteForm
+from .forms.find import FindForm
+from .forms.initialize import InitializeForm
+from .forms.project import ProjectForm
+from .forms.refresh import RefreshForm
+from .forms.save import SaveForm
+from .forms.switch import SwitchForm
+from .forms.token_code import practice_token
+from .lookup_times import time_to_find
 from .pictures import RefreshBudget, TokenTimeline
-from .project import ProjectForm
-from .real import RealZoho
-from .switch import SwitchForm
+from .real_zoho import RealZoho
 from .table import fingerprint, token_table
-from .trace import Diagram, Step, Trace, trace
+from .tracing import Diagram, Step, Trace, trace
 
 __all__ = [
     "TODO",
@@ -44,18 +49,18 @@ __all__ = [
     "SwitchForm",
     "TokenTimeline",
     "Trace",
-    "check_choice",
-    "check_everybody",
-    "check_found",
-    "check_lasting_token",
-    "check_logged_out",
-    "check_one_refresh",
-    "check_own_store",
-    "check_project",
-    "check_saved_once",
-    "check_two_users",
     "explain",
     "fingerprint",
+    "grade_choice",
+    "grade_everybody",
+    "grade_found",
+    "grade_lasting_token",
+    "grade_logged_out",
+    "grade_one_refresh",
+    "grade_own_store",
+    "grade_project",
+    "grade_saved_once",
+    "grade_two_users",
     "health_check",
     "practice_token",
     "progress",

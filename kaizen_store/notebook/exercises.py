@@ -1,6 +1,7 @@
-"""The automatic checks of the exercises, and the health check of the first lesson.
+"""The graders of the exercises, and the health check of the first lesson.
 
-A check never raises: it says what is missing, then what is wrong, then that the exercise is done.
+A grader never raises an exception. It says what is missing, or what is wrong, or that the exercise
+is done.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenSto
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from .. import CustomStoreInMemory
-from ..contract import check
+from ..contract import RULES, check_rule
 from ..practice import PracticeZoho
-from .explain import Sentence, explain
+from .explanations import Sentence, explain
+from .forms.token_code import user_name_of
 from .table import TextTable
-from .trace import Trace
+from .tracing import Trace
 
 
 class Todo:
-    """Stands where the learner's answer goes."""
+    """The type of :data:`TODO`."""
 
     def __repr__(self) -> str:
         return "TODO"
@@ -40,8 +42,8 @@ TODO = Todo()
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check says: ``state`` is "not yet", "wrong" or "done"."""
+class Grade:
+    """The result of a grader: ``state`` is "not yet", "wrong" or "done"."""
 
     state: str
     text: str
@@ -54,41 +56,53 @@ class Verdict:
         return Sentence(self)._repr_html_()
 
 
-class _NotYet(Exception):
-    pass
+class NotYetError(Exception):
+    """The answer is missing or incomplete; the text says what to do."""
 
 
-class _Wrong(Exception):
-    pass
+class WrongAnswerError(Exception):
+    """The answer is wrong; the text says why."""
 
 
-def _check(judge: Callable[..., str]) -> Callable[..., Verdict]:
-    @functools.wraps(judge)
-    def judged(*arguments: object) -> Verdict:
-        try:
-            text = judge(*arguments)
-        except _NotYet as reason:
-            return Verdict("not yet", str(reason))
-        except _Wrong as reason:
-            return Verdict("wrong", str(reason))
-        except Exception as error:
-            return Verdict("wrong", explain(error))
-        with suppress(OSError):  # a folder that cannot be written to remembers nothing
-            _progress_file().write_text(json.dumps(sorted({*_done(), judge.__name__})))
-        return Verdict("done", text)
-
-    _CHECKS.append(judged)
-    return judged
+_TITLES: dict[str, str] = {}  # of the exercises, by lesson
 
 
-_CHECKS: list[Callable[..., Verdict]] = []
+def exercise(lesson: str, title: str) -> Callable[[Callable[..., str]], Callable[..., Grade]]:
+    """Turn a function into the grader of a lesson's exercise.
+
+    The function returns a sentence if the exercise is done, and raises :class:`NotYetError` or
+    :class:`WrongAnswerError` if not.
+
+    :param lesson: the number of the lesson, such as "00".
+    :param title: the exercise in a few words.
+    """
+
+    def decorate(grader: Callable[..., str]) -> Callable[..., Grade]:
+        @functools.wraps(grader)
+        def grade(*arguments: object) -> Grade:
+            try:
+                text = grader(*arguments)
+            except NotYetError as reason:
+                return Grade("not yet", str(reason))
+            except WrongAnswerError as reason:
+                return Grade("wrong", str(reason))
+            except Exception as error:
+                return Grade("wrong", explain(error))
+            with suppress(OSError):  # the folder may be read-only
+                _progress_file().write_text(json.dumps(sorted({*_done_lessons(), lesson})))
+            return Grade("done", text)
+
+        return grade
+
+    _TITLES[lesson] = title
+    return decorate
 
 
 def _progress_file() -> Path:
     return Path(os.environ.get("KAIZEN_STORE_PROGRESS", ".kaizen_progress.json"))
 
 
-def _done() -> list[str]:
+def _done_lessons() -> list[str]:
     try:
         return list(json.loads(_progress_file().read_text()))
     except (OSError, ValueError, TypeError):
@@ -96,238 +110,229 @@ def _done() -> list[str]:
 
 
 def progress() -> TextTable:
-    """Return a table of all exercises: which of them a check has found done.
+    """Return a table of all exercises and whether they are done.
 
-    The checks remember it in the file ``.kaizen_progress.json`` of the working directory, the
-    folder of the lessons; environment variable ``KAIZEN_STORE_PROGRESS`` names another one. Delete
-    the file to begin again.
+    The graders record it in the file ``.kaizen_progress.json`` of the working directory, which is
+    the folder of the lessons; environment variable ``KAIZEN_STORE_PROGRESS`` names another file.
+    Delete the file to start again.
     """
-    done = _done()
-    rows = {}
-    for judged in _CHECKS:
-        # The first line of each docstring: "Check lesson 00: which of the three tokens …"
-        lesson, _, exercise = (judged.__doc__ or "").partition("\n")[0].partition(": ")
-        state = "✔ done" if judged.__name__ in done else "○ not yet"
-        rows[lesson.removeprefix("Check ")] = (exercise, state)
-    lessons = sorted(rows)
-    return TextTable([rows[lesson] for lesson in lessons], lessons, ["exercise", "state"], object)
+    done = _done_lessons()
+    rows = {
+        f"lesson {lesson}": (title, "✔ done" if lesson in done else "○ not yet")
+        for lesson, title in sorted(_TITLES.items())
+    }
+    return TextTable(list(rows.values()), list(rows), ["exercise", "state"], object)
 
 
-@_check
-def check_lasting_token(answer: object) -> str:
-    """Check lesson 00: which of the three tokens lasts until revoked.
+@exercise("00", "which of the three tokens works until it is revoked")
+def grade_lasting_token(answer: object) -> str:
+    """Grade the exercise of lesson 00.
 
-    :param answer: its name, such as "grant token".
+    :param answer: the name of a token, such as "grant token".
     """
     if answer is TODO:
-        raise _NotYet('replace TODO with "grant token", "access token" or "refresh token".')
+        raise NotYetError('replace TODO with "grant token", "access token" or "refresh token".')
     word = str(answer).lower().replace("_", " ").removesuffix("token").strip()
     if word == "refresh":
-        return "the refresh token lasts until somebody revokes it, so it is the one to guard."
+        return "the refresh token works until somebody revokes it, so it is the one to protect."
     if word in ("grant", "access"):
-        raise _Wrong(f"the {word} token ends by itself; read the table of the three tokens again.")
-    raise _Wrong('the answer is one of "grant token", "access token" and "refresh token".')
+        raise WrongAnswerError(f"the {word} token expires; read the table of the tokens again.")
+    raise WrongAnswerError('answer "grant token", "access token" or "refresh token".')
 
 
-@_check
-def check_two_users(store: TokenStore) -> str:
-    """Check lesson 01: the store holds a token of each of two users.
+@exercise("01", "the store has tokens of two users")
+def grade_two_users(store: TokenStore) -> str:
+    """Grade the exercise of lesson 01.
 
     :param store: the lesson's store.
     """
-    names = [token.get_user_signature() for token in store.get_tokens()]
-    named = {user.get_name() for user in names if user is not None}
-    if not named:
-        raise _NotYet("the store is empty; run the cells above first.")
-    if len(named) == 1:
-        raise _NotYet("the store holds the token of one user; initialise the SDK for another one.")
-    return f"the store holds tokens of {len(named)} users, a row each."
+    names = {user_name_of(token) for token in store.get_tokens()} - {""}
+    if not names:
+        raise NotYetError("the store is empty; run the cells above first.")
+    if len(names) == 1:
+        raise NotYetError("the store has one user's token; initialize the SDK for another user.")
+    return f"the store has tokens of {len(names)} users, one row each."
 
 
-@_check
-def check_saved_once(store: TokenStore) -> str:
-    """Check lesson 02: grace@example.com has one row, with both tokens.
+@exercise("02", "grace@example.com has one row with both tokens")
+def grade_saved_once(store: TokenStore) -> str:
+    """Grade the exercise of lesson 02.
 
     :param store: the lesson's store.
     """
     name = "grace@example.com:6001"
-    rows = [
-        token
-        for token in store.get_tokens()
-        if token.get_user_signature() and token.get_user_signature().get_name() == name
-    ]
+    rows = [token for token in store.get_tokens() if user_name_of(token) == name]
     if not rows:
-        raise _NotYet(f"the store has no row of {name}; save a refresh token for this user.")
+        raise NotYetError(f"the store has no row of {name}; save a refresh token for this user.")
     if len(rows) > 1:
-        raise _Wrong(f"{name} has {len(rows)} rows; use one client id for both saves.")
+        raise WrongAnswerError(f"{name} has {len(rows)} rows; use one client id for both saves.")
     if not rows[0].get_refresh_token():
-        raise _Wrong("the row has no refresh token; save one for the same user name.")
+        raise WrongAnswerError("the row has no refresh token; save one for the same user name.")
     if not rows[0].get_access_token():
-        raise _NotYet("now save an access token alone for the same user; the row is completed.")
-    return "two saves, one row: the access token came in and the refresh token stayed."
+        raise NotYetError("now save only an access token for the same user.")
+    return "two saves, one row: the access token was added, and the refresh token stayed."
 
 
-@_check
-def check_found(answer: object, steps: Trace, store: TokenStore) -> str:
-    """Check lesson 03: the last row, found by its access token.
+@exercise("03", "the newest row, found by its access token")
+def grade_found(answer: object, steps: Trace, store: TokenStore) -> str:
+    """Grade the exercise of lesson 03.
 
-    :param answer: what the learner's look-up gave.
+    :param answer: what the learner's lookup returned.
     :param steps: the trace of the learner's block.
     :param store: the lesson's store.
     """
     if answer is TODO:
-        raise _NotYet("replace TODO with what find_token gives for the last row's access token.")
+        raise NotYetError("replace TODO with a call of find_token for the last access token.")
     if answer is None:
-        raise _Wrong("None means that no row was meant; pass the access token and no client id.")
+        raise WrongAnswerError("None: no row matches; pass the access token and no client id.")
     if not isinstance(answer, OAuthToken):
-        raise _Wrong(
-            f"this is a {type(answer).__name__}; store.find_token(...) gives an OAuthToken."
-        )
+        name = type(answer).__name__
+        raise WrongAnswerError(f"this is a {name}; store.find_token(...) returns an OAuthToken.")
     last = store.get_tokens()[-1]
     if answer.get_id() != last.get_id():
-        raise _Wrong(f"this is row {answer.get_id()}; the last row is {last.get_id()}.")
+        raise WrongAnswerError(f"this is row {answer.get_id()}; the last row is {last.get_id()}.")
     calls = [step.call for step in steps.steps]
     if "find_token(access_token)" not in calls:
-        raise _Wrong(
-            f"the block asked for {', '.join(calls) or 'nothing'}; in it, give find_token a token "
-            "that holds the access token alone."
+        raise WrongAnswerError(
+            f"the block called {', '.join(calls) or 'nothing'}; in it, call find_token with a "
+            "token that has only the access token."
         )
-    return "an access token alone was enough to get the whole row back."
+    return "the access token was enough to find the whole row."
 
 
-@_check
-def check_one_refresh(steps: object) -> str:
-    """Check lesson 04: two API calls in the block need one refresh.
+@exercise("04", "two API calls need one refresh")
+def grade_one_refresh(steps: object) -> str:
+    """Grade the exercise of lesson 04.
 
     :param steps: the trace of the learner's block.
     """
     if steps is TODO:
-        raise _NotYet(
-            "replace TODO by the name of a trace, in whose block you read the leads twice."
-        )
+        raise NotYetError("replace TODO with a trace of a block that reads the leads twice.")
     if not isinstance(steps, Trace):
-        raise _Wrong("this is no trace; give the name that stands behind `as`.")
-    calls = [step.call for step in steps.steps if step.whom == "Zoho"]
+        raise WrongAnswerError("this is not a trace; use the name after `as`.")
+    calls = [step.call for step in steps.steps if step.target == "Zoho"]
     refreshes = calls.count("POST /oauth/v2/token")
     reads = sum(call.endswith("/Leads") for call in calls)
     if reads < 2:
-        raise _NotYet(f"the block reads the leads {reads} times; call read_leads() twice in it.")
+        raise NotYetError(f"the block reads the leads {reads} times; call read_leads() twice.")
     if refreshes == 0:
-        raise _Wrong("nothing was refreshed; mark the token as expired before the first call.")
+        raise WrongAnswerError("there was no refresh; mark the token as expired before the block.")
     if refreshes > 1:
-        raise _Wrong(f"{refreshes} refreshes; mark the token as expired once, before both calls.")
-    return "two API calls, one refresh: the store gave the new access token to the second call."
+        raise WrongAnswerError(f"{refreshes} refreshes; mark the token as expired only once.")
+    return "two API calls, one refresh: the second call used the access token from the store."
 
 
-@_check
-def check_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
-    """Check lesson 05: Ben is logged out, here and at Zoho.
+@exercise("05", "Ben is logged out: revoked at Zoho, deleted from the store")
+def grade_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
+    """Grade the exercise of lesson 05.
 
     :param store: the lesson's store.
     :param zoho: the lesson's Practice Zoho.
     """
     email = "ben.okafor@example.com"
-    token = next((t for t in store.get_tokens() if _user_name(t).startswith(f"{email}:")), None)
-    if token is not None:
-        raise _NotYet(f"row {token.get_id()} of {email} is still in the store; log this user out.")
-    given = _refresh_tokens_of(email, zoho)
-    if not given:
-        raise _NotYet(f"{email} has no token yet; run the cells above first.")
+    for token in store.get_tokens():
+        if user_name_of(token).startswith(f"{email}:"):
+            raise NotYetError(f"row {token.get_id()} of {email} is still there; log this user out.")
+    issued = _refresh_tokens_of(email, zoho)
+    if not issued:
+        raise NotYetError(f"{email} has no token yet; run the cells above first.")
     revoked = {e.parameters["token"] for e in zoho.exchanges if e.path.endswith("/revoke")}
-    if not given <= revoked:
-        raise _Wrong(
-            f"the row of {email} is gone, but Zoho still accepts its refresh token, and nobody "
-            "knows it any more. Run the lesson again from the top; revoke first, then delete."
+    if not issued <= revoked:
+        raise WrongAnswerError(
+            f"the row of {email} is deleted, but Zoho still accepts its refresh token, and you "
+            "cannot revoke it any more. Run the lesson again; revoke first, then delete."
         )
-    return "revoked at Zoho and deleted from the store: a copy of the token is worth nothing now."
+    return "revoked at Zoho and deleted from the store: a copy of the token does not work any more."
 
 
-@_check
-def check_choice(answer: object) -> str:
-    """Check lesson 06: the store for four processes on one machine.
+@exercise("06", "the store for four processes on one machine")
+def grade_choice(answer: object) -> str:
+    """Grade the exercise of lesson 06.
 
-    :param answer: the class, or its name.
+    :param answer: a class, or its name.
     """
     if answer is TODO:
-        raise _NotYet("replace TODO with the class that you choose, such as CustomStoreInMemory.")
+        raise NotYetError("replace TODO with a class, such as CustomStoreInMemory.")
     name = getattr(answer, "__name__", str(answer))
     if name == "CustomStoreSQLite":
-        return "all four processes find the same rows, and a restart loses none."
+        return "all four processes find the same rows, and a restart loses none of them."
     if name in ("CustomStoreInMemory", "CustomStoreList"):
-        raise _Wrong(f"each of the four processes has a {name} of its own, gone with the process.")
+        raise WrongAnswerError(f"each process has a separate {name}, which is lost with it.")
     if name == "FileStore":
-        raise _Wrong("processes that save at once lose each other's tokens; look at step 3 again.")
-    raise _Wrong(f"{name} is none of this lesson's stores; choose one of the table.")
+        raise WrongAnswerError("concurrent writes of processes lose tokens; see step 3 again.")
+    raise WrongAnswerError(f"{name} is not a store of this lesson; choose one from the table.")
 
 
-@_check
-def check_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -> str:
-    """Check lesson 08: the organisation that each row belongs to.
+@exercise("07", "a store for your own storage passes every rule")
+def grade_own_store(make_store: object) -> str:
+    """Grade the exercise of lesson 07.
 
-    :param answer: the learner's dictionary, from the id of a row to the name of an organisation.
-    :param store: the lesson's store.
-    :param servers: the Practice Zohos that its users belong to.
-    """
-    if answer is TODO:
-        raise _NotYet("replace TODO with a dictionary: the id of each row and its organisation.")
-    if not isinstance(answer, dict):
-        raise _Wrong(f'this is a {type(answer).__name__}; make a dictionary such as {{"1": "…"}}.')
-    names = {f"{u.email}:{u.zgid}": u.organization for zoho in servers for u in zoho.users}
-    for token in store.get_tokens():
-        name = names[_user_name(token)]
-        if token.get_id() not in answer:
-            raise _NotYet(f"row {token.get_id()} is missing; switch to it and ask for its name.")
-        if name not in str(answer[token.get_id()]):
-            raise _Wrong(
-                f"row {token.get_id()} is {_user_name(token)}, who does not belong to "
-                f"{answer[token.get_id()]!r}; switch before you ask, with the user's environment."
-            )
-    return "every user got an answer about their own organisation, and nobody another's."
-
-
-@_check
-def check_own_store(make_store: Callable[[], TokenStore] | Todo) -> str:
-    """Check lesson 07: a store that counts, and keeps every rule.
-
-    :param make_store: the learner's class.
+    :param make_store: the learner's class, or a function that creates an empty store.
     """
     if isinstance(make_store, Todo):
-        raise _NotYet("replace TODO with your class, such as Counting; without brackets.")
+        raise NotYetError("replace TODO with your class, without parentheses.")
     if not callable(make_store):
-        raise _Wrong("this is a store already; give the class, without brackets.")
-    store = make_store()
-    if getattr(store, "asked", None) != 0:
-        raise _Wrong("a new store has been asked 0 times: set self.asked = 0 in __init__.")
-    store.find_token(OAuthToken(user_signature=UserSignature("nobody@example.com")))
-    if store.asked != 1:
-        raise _Wrong(f"after one find_token, asked is {store.asked}: add one in each find_token.")
-    for verdict in check(make_store).broken:
-        raise _Wrong(f"rule {verdict.rule.number}, {verdict.rule.name}: {verdict.happened}.")
-    return "it counts, and it keeps every rule that the contract has for it."
+        raise WrongAnswerError("give the class, without parentheses, instead of a store.")
+    name = getattr(make_store, "__name__", "the store")
+    if missing := getattr(make_store, "__abstractmethods__", ()):
+        raise NotYetError(f"{name} still needs these methods: {', '.join(sorted(missing))}.")
+    for rule in RULES:
+        result = check_rule(rule, make_store)
+        if result.state == "failed":
+            raise WrongAnswerError(
+                f"rule {rule.id} ({rule.title}): {result.reason}. Hint: {rule.hint}."
+            )
+    return f"{name} passes every rule of the contract that applies to it."
 
 
-@_check
-def check_project(folder: str | os.PathLike[str]) -> str:
-    """Check lesson 09: a project with your data centre and a .env file.
+@exercise("08", "the organization of each row")
+def grade_everybody(answer: object, store: TokenStore, *servers: PracticeZoho) -> str:
+    """Grade the exercise of lesson 08.
 
-    :param folder: where the learner's project is.
+    :param answer: the learner's dictionary: the name of an organization for each id of a row.
+    :param store: the lesson's store.
+    :param servers: the Practice Zohos of its users.
+    """
+    if answer is TODO:
+        raise NotYetError("replace TODO with a dictionary: the organization for each row's id.")
+    if not isinstance(answer, dict):
+        kind = type(answer).__name__
+        raise WrongAnswerError(f'this is a {kind}; create a dictionary such as {{"1": "…"}}.')
+    names = {f"{u.email}:{u.zgid}": u.organization for zoho in servers for u in zoho.users}
+    for token in store.get_tokens():
+        id, user_name = token.get_id(), user_name_of(token)
+        if id not in answer:
+            raise NotYetError(f"row {id} is missing; switch to it and read its organization.")
+        if names[user_name] not in str(answer[id]):
+            raise WrongAnswerError(
+                f"row {id} is {user_name}, who does not belong to {answer[id]!r}; first switch to "
+                "the row, with the user's environment."
+            )
+    return "each user read the data of their own organization."
+
+
+@exercise("09", "a project with your data center and a .env file")
+def grade_project(folder: str | os.PathLike[str]) -> str:
+    """Grade the exercise of lesson 09.
+
+    :param folder: the folder of the learner's project.
     """
     client = Path(folder) / "zoho_client.py"
     if not client.exists():
-        raise _NotYet(f"there is no {client.name} in the folder {client.parent.name} yet.")
+        raise NotYetError(f"there is no {client.name} in the folder {client.parent.name} yet.")
     text = client.read_text(encoding="utf-8")
     compile(text, client.name, "exec")
     if "DataCenter.PRODUCTION()" not in text:
-        raise _Wrong("it calls Practice Zoho or a sandbox; choose your data centre as the server.")
+        raise WrongAnswerError("it calls Practice Zoho or a sandbox; choose your data center.")
     if "load_dotenv(" not in text:
-        raise _Wrong("it reads environment variables alone; choose a .env file for the secrets.")
+        raise WrongAnswerError("it reads only environment variables; choose a .env file.")
     if ".env" not in (client.parent / ".gitignore").read_text().splitlines():
-        raise _Wrong(".gitignore does not name .env, so git would take your secrets.")
-    return "your data centre, your secrets outside the code, and git leaves them alone."
+        raise WrongAnswerError(".gitignore does not name .env, so git would add your secrets.")
+    return "your data center, no secrets in the code, and git ignores the file that has them."
 
 
 def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
-    """Return the fingerprints of the refresh tokens that Practice Zoho has handed out to a user."""
+    """Return the fingerprints of the refresh tokens that Practice Zoho has issued to a user."""
     access = {
         e.parameters["Authorization"]
         for e in zoho.exchanges
@@ -339,18 +344,13 @@ def _refresh_tokens_of(email: str, zoho: PracticeZoho) -> set[str]:
     }
 
 
-def _user_name(token: OAuthToken) -> str:
-    user = token.get_user_signature()
-    return str(user.get_name() or "") if user else ""
-
-
 def health_check() -> TextTable:
-    """Try what the lessons need, and return a table that says what works and what to do."""
-    rows = {name: _tried(trial) for name, trial in _TRIALS.items()}
+    """Try what the lessons need, and return a table of what works and what to do."""
+    rows = {name: _result(trial) for name, trial in _TRIALS.items()}
     return TextTable({"result": rows}, dtype=object)
 
 
-def _tried(trial: Callable[[], None]) -> str:
+def _result(trial: Callable[[], None]) -> str:
     try:
         trial()
     except Exception as error:
@@ -372,7 +372,7 @@ def _store() -> None:
     with CustomStoreInMemory() as store:
         store.save_token(OAuthToken(user_signature=UserSignature("me"), access_token="practice"))
         if store.find_token(OAuthToken(user_signature=UserSignature("me"))) is None:
-            raise RuntimeError("a saved token was not found: please report this.")
+            raise RuntimeError("a token that was saved was not found: please report this.")
 
 
 def _practice_zoho() -> None:

@@ -20,7 +20,7 @@ def store(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def uninitialised_sdk(monkeypatch):
+def uninitialized_sdk(monkeypatch):
     monkeypatch.setattr(Initializer, "initializer", None)
     # The SDK logs a failing save with a broken format, which pytest would raise as an error.
     monkeypatch.setattr(logging.getLogger("SDKLogger"), "disabled", True)

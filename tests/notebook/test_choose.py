@@ -3,23 +3,23 @@
 import pytest
 
 from kaizen_store import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite
-from kaizen_store.notebook import TODO, ChooseForm, check_choice, time_to_find
-from kaizen_store.notebook.choose import LASTING, MACHINES, ONE, PASSING, SEVERAL
-from kaizen_store.notebook.explain import InputError
+from kaizen_store.notebook import TODO, ChooseForm, grade_choice, time_to_find
+from kaizen_store.notebook.explanations import InputError
+from kaizen_store.notebook.forms.choose import EPHEMERAL, MACHINES, ONE, PERSISTENT, SEVERAL
 
 
 @pytest.mark.parametrize(
-    ("lasting", "processes", "kind"),
+    ("restart", "processes", "kind"),
     [
-        (LASTING, ONE, CustomStoreSQLite),
-        (LASTING, SEVERAL, CustomStoreSQLite),
-        (PASSING, SEVERAL, CustomStoreSQLite),
-        (PASSING, ONE, CustomStoreInMemory),
+        (PERSISTENT, ONE, CustomStoreSQLite),
+        (PERSISTENT, SEVERAL, CustomStoreSQLite),
+        (EPHEMERAL, SEVERAL, CustomStoreSQLite),
+        (EPHEMERAL, ONE, CustomStoreInMemory),
     ],
 )
-def test_two_answers_choose_a_store_and_try_it(tmp_path, monkeypatch, lasting, processes, kind):
+def test_two_answers_choose_a_store_and_try_it(tmp_path, monkeypatch, restart, processes, kind):
     form = ChooseForm(CustomStoreList(), tmp_path)
-    form.inputs["lasting"].value, form.inputs["processes"].value = lasting, processes
+    form.inputs["restart"].value, form.inputs["processes"].value = restart, processes
     form.submit()
     assert type(form.store) is kind and kind.__name__ in form.status.value
     assert [step.call.partition("(")[0] for step in form.trace.steps] == [
@@ -28,7 +28,7 @@ def test_two_answers_choose_a_store_and_try_it(tmp_path, monkeypatch, lasting, p
     ]
     monkeypatch.chdir(tmp_path)
     scope = {}
-    exec(form.code({"lasting": lasting, "processes": processes}), scope)
+    exec(form.code({"restart": restart, "processes": processes}), scope)
     assert type(scope["store"]) is kind and scope["token"].get_refresh_token()
 
 
@@ -52,7 +52,7 @@ def test_each_store_is_timed_with_each_number_of_users(tmp_path):
     assert (times > 0).all(axis=None) and (times < 1000).all(axis=None)
 
 
-def test_a_look_up_that_finds_nothing_is_not_timed(tmp_path, monkeypatch):
+def test_a_lookup_that_finds_nothing_is_not_timed(tmp_path, monkeypatch):
     monkeypatch.setattr(CustomStoreList, "find_token", lambda self, token: None)
     with pytest.raises(RuntimeError, match="CustomStoreList"):
         time_to_find(tmp_path, users=(1,))
@@ -71,4 +71,4 @@ def test_a_look_up_that_finds_nothing_is_not_timed(tmp_path, monkeypatch):
     ],
 )
 def test_the_exercise_wants_a_store_for_several_processes(answer, state):
-    assert check_choice(answer).state == state
+    assert grade_choice(answer).state == state

@@ -7,9 +7,9 @@ from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
 from kaizen_store import CustomStoreInMemory
-from kaizen_store.notebook import DeleteForm, check_logged_out
-from kaizen_store.notebook.delete import DELETE, DELETE_ALL, LOG_OUT, REVOKE, WHAT
-from kaizen_store.notebook.explain import InputError
+from kaizen_store.notebook import DeleteForm, grade_logged_out
+from kaizen_store.notebook.explanations import InputError
+from kaizen_store.notebook.forms.delete import CHOICES, DELETE, DELETE_ALL, LOG_OUT, REVOKE
 from kaizen_store.practice import PracticeZoho
 
 
@@ -66,7 +66,7 @@ def test_what_is_chosen_is_done_here_and_at_zoho(zoho, store, what, ids_left, ac
     assert "✔" in form.status.value
 
 
-@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("what", CHOICES)
 def test_the_code_does_the_same(zoho, store, what):
     form = DeleteForm(store)
     form.inputs["what"].value = what
@@ -93,7 +93,7 @@ def test_what_zoho_did_not_revoke_stays_in_the_store(zoho, store):
     form.inputs["what"].value = REVOKE
     form.submit()
     form.inputs["what"].value = LOG_OUT
-    with pytest.raises(InputError, match="has not revoked"):
+    with pytest.raises(InputError, match="did not revoke"):
         form.submit()
     assert store.find_token_by_id("1")
 
@@ -106,11 +106,11 @@ def test_zoho_out_of_reach_keeps_the_row(zoho, store):
 
 
 def test_the_exercise_wants_ben_revoked_and_deleted(zoho, store):
-    assert check_logged_out(CustomStoreInMemory(), PracticeZoho()).state == "not yet"
-    assert check_logged_out(store, zoho).state == "not yet"
+    assert grade_logged_out(CustomStoreInMemory(), PracticeZoho()).state == "not yet"
+    assert grade_logged_out(store, zoho).state == "not yet"
     refresh_token = store.find_token_by_id("2").get_refresh_token()
     OAuthToken(id="1").revoke("1")  # somebody else's does not count
     store.delete_token("2")
-    assert check_logged_out(store, zoho).state == "wrong"
+    assert grade_logged_out(store, zoho).state == "wrong"
     OAuthToken.revoke_refresh_token(refresh_token, f"{zoho.url}/oauth/v2/token/revoke")
-    assert check_logged_out(store, zoho).state == "done"
+    assert grade_logged_out(store, zoho).state == "done"

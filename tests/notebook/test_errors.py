@@ -25,9 +25,9 @@ from zohocrmsdk.src.com.zoho.crm.api.dc.data_center import DataCenter
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
 from kaizen_store.notebook import InitializeForm
-from kaizen_store.notebook import form as form_module
-from kaizen_store.notebook.forms import DATA_CENTERS
+from kaizen_store.notebook.forms.token_code import DATA_CENTERS
 from kaizen_store.practice import PracticeZoho
+from kaizen_store.stores import single_flight
 
 CANARY = "canary-4711-secret"
 CANARIES = {"client_secret": f"{CANARY}-client", "token": f"{CANARY}-token"}
@@ -89,7 +89,7 @@ class Reset(socketserver.BaseRequestHandler):
 
 @contextmanager
 def serving(handler, tls=None):
-    """Serve at 127.0.0.1, and give the port."""
+    """Serve at 127.0.0.1, and yield the port."""
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if tls is not None:
@@ -176,13 +176,13 @@ def too_many_refreshes(zoho, **_):
 
 @contextmanager
 def general_error(zoho, **_):
-    with zoho.pose("general_error"):
+    with zoho.simulate_error("general_error"):
         yield zoho.environment, good(zoho)
 
 
 @contextmanager
 def narrow_scope(zoho, **_):
-    with zoho.pose("OAUTH_SCOPE_MISMATCH"):
+    with zoho.simulate_error("OAUTH_SCOPE_MISMATCH"):
         yield zoho.environment, good(zoho)
 
 
@@ -270,36 +270,36 @@ def crm(handler):
 
 
 SILENT = "The server did not answer in time."
-BROKEN = "There is no way to the server, or the connection broke off."
-WEB_PAGE = "A web page, or nothing, came in place of Zoho's answer."
+BROKEN = "The server is unreachable, or the connection was lost."
+WEB_PAGE = "The answer is a web page, or empty, and not from Zoho's API."
 
 CASES = {
-    "a used grant token": (used_grant_token, "A grant token works once and for three minutes"),
-    "a late grant token": (late_grant_token, "A grant token works once and for three minutes"),
-    "a wrong secret": (wrong_secret, "Zoho knows the client id, but the client secret is another"),
-    "a client of another data centre": (
+    "a used grant token": (used_grant_token, "A grant token works once, within three minutes"),
+    "a late grant token": (late_grant_token, "A grant token works once, within three minutes"),
+    "a wrong secret": (wrong_secret, "Zoho knows the client id, but the client secret is wrong"),
+    "a client of another data center": (
         client_of_another_data_center,
-        "If the id is right, the data centre is not",
+        "If the id is right, the data center is wrong",
     ),
-    "a token of another data centre": (
+    "a token of another data center": (
         token_of_another_data_center,
-        "if the token is fresh and whole, choose the data centre where you made it",
+        "if the token is new and complete, choose the data center where you created it",
     ),
-    "a wrong redirect URL": (wrong_redirect_url, "Copy it from Zoho's API console to the letter"),
+    "a wrong redirect URL": (wrong_redirect_url, "Copy it exactly from Zoho's API console"),
     "too many refreshes": (too_many_refreshes, "Wait until the ten minutes are over"),
-    "a general error": (general_error, "Zoho could not work with this request"),
-    "a narrow scope": (narrow_scope, "Make a new grant token with the scope ZohoCRM.users.READ,"),
+    "a general error": (general_error, "Zoho could not process this request"),
+    "a narrow scope": (narrow_scope, "Create a new grant token with the scope ZohoCRM.users.READ,"),
     "a token of another environment": (
         another_environment,
-        "it belongs to another data centre or environment",
+        "it belongs to another data center or environment",
     ),
-    "a proxy that wants a login": (proxy(Login), "The proxy of your network asks who you are"),
-    "a proxy that refuses": (proxy(Page), "does not let you through"),
+    "a proxy that wants a login": (proxy(Login), "The proxy of your network requires a login"),
+    "a proxy that refuses": (proxy(Page), "or refuses the connection"),
     "a proxy that is not there": (closed_proxy, "The proxy of your network does not answer"),
-    "an untrusted certificate": (untrusted_certificate, "certificate is not trusted; no secret"),
-    "an unknown name": (no_name, "The server's name is not found"),
+    "an untrusted certificate": (untrusted_certificate, "certificate is not trusted. No secret"),
+    "an unknown name": (no_name, "The server's name was not found"),
     "no route": (no_route, BROKEN),
-    "a refused connection": (refused, "nothing listens at its address"),
+    "a refused connection": (refused, "no server listens at this address"),
     "a reset": (accounts(Reset), BROKEN),
     "a silent accounts server": (accounts(Silent), SILENT),
     "a web page in place of tokens": (accounts(Page), WEB_PAGE),
@@ -349,7 +349,7 @@ def all_shown(form, logged):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_explained_without_a_secret_and_the_form_goes_on(
+def test_it_is_explained_without_a_secret_and_the_form_still_works(
     case, zoho, store, tmp_path, monkeypatch, logged
 ):
     go_wrong, said = CASES[case]
@@ -358,7 +358,7 @@ def test_it_is_explained_without_a_secret_and_the_form_goes_on(
     with go_wrong(zoho=zoho, tmp_path=tmp_path, monkeypatch=monkeypatch) as (environment, values):
         values = CANARIES | values
         monkeypatch.setattr(EUDataCenter, "PRODUCTION", lambda: environment)
-        monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 2 if said == SILENT else 30)
+        monkeypatch.setattr(single_flight, "REQUEST_TIMEOUT_S", 2 if said == SILENT else 30)
         for name, value in (values | {"server": "EU"}).items():
             form.inputs[name].value = value
         form._button.click()
@@ -373,11 +373,11 @@ def test_it_is_explained_without_a_secret_and_the_form_goes_on(
         secrets |= {token.get_access_token(), token.get_refresh_token()}
     assert not [secret for secret in secrets if secret in shown]
 
-    monkeypatch.setattr(form_module, "ANSWER_WITHIN_S", 30)
+    monkeypatch.setattr(single_flight, "REQUEST_TIMEOUT_S", 30)
     for name, value in before.items():
         form.inputs[name].value = value
     form.submit()
-    assert form.error is None and f"initialised for {zoho.users[0].email}" in form.status.value
+    assert form.error is None and f"initialized for {zoho.users[0].email}" in form.status.value
 
 
 def test_every_data_center_of_the_sdk_is_offered():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from stores import make_token, user_token
+from store_cases import make_token, user_token
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from kaizen_store.contract.tokens import user_name

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from stores import make_token
+from store_cases import make_token
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
@@ -39,7 +39,7 @@ def test_the_budget_counts_refreshes_and_begins_again(zoho, store, sdk):
         refresh(store)
         zoho.advance(seconds=30)
         assert repr(RefreshBudget(zoho)).startswith("■" * used + "□" * (10 - used) + "  ")
-    assert RefreshBudget(zoho).sentence.endswith("The count starts anew in 5 min.")
+    assert RefreshBudget(zoho).sentence.endswith("A new count starts in 5 min.")
     for refused in (1, 2):
         with pytest.raises(Exception, match="Access Denied"):
             refresh(store)
@@ -65,7 +65,7 @@ def test_the_timeline_tells_each_access_token(zoho, store, sdk):
     first, second, now = repr(TokenTimeline(zoho, store)).splitlines()
     assert re.fullmatch(r"#[0-9a-f]{6}  from a grant token    +0 to +60 min  expired", first)
     assert re.fullmatch(
-        r"#[0-9a-f]{6}  from a refresh token +60 to +120 min  living, in the store", second
+        r"#[0-9a-f]{6}  from a refresh token +60 to +120 min  valid, in the store", second
     )
     assert now == "now: 75 min"
     shown = TokenTimeline(zoho, store)._repr_html_()

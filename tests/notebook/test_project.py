@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kaizen_store.notebook import ProjectForm, check_project
-from kaizen_store.notebook.explain import InputError
-from kaizen_store.notebook.forms import DATA_CENTERS, PRACTICE
-from kaizen_store.notebook.project import COPIED, DOTENV, FILES, INSTALLED, VARIABLES
-
-STORES = tuple(kind.__name__ for kind in FILES)
+from kaizen_store.notebook import ProjectForm, grade_project
+from kaizen_store.notebook.explanations import InputError
+from kaizen_store.notebook.forms.project import COPIED, DOTENV, INSTALLED, VARIABLES
+from kaizen_store.notebook.forms.token_code import DATA_CENTERS, PRACTICE, STORE_NAMES
 
 
 def settings(zoho, **others):
@@ -45,7 +43,7 @@ def run(folder, variables=()):
 
 
 SERVERS = (PRACTICE, "EU")
-CHOICES = [*itertools.product(STORES, SERVERS, (VARIABLES, DOTENV), (COPIED, INSTALLED))]
+CHOICES = [*itertools.product(STORE_NAMES, SERVERS, (VARIABLES, DOTENV), (COPIED, INSTALLED))]
 
 
 @pytest.mark.parametrize(("store", "server", "secrets", "package"), CHOICES)
@@ -64,14 +62,14 @@ def test_every_choice_is_tidy_and_holds_no_secret(zoho, tmp_path, store, server,
         )
         assert done.returncode == 0, done.stdout
     assert client.count(store) == 2 and ("127.0.0.1" in client) == (server == PRACTICE)
-    assert (folder / "token_row.py").exists() == (package == COPIED)
+    assert (folder / "stores" / "token_row.py").exists() == (package == COPIED)
     assert (folder / ".env.example").exists() == ("load_dotenv" in client) == (secrets == DOTENV)
     assert ".env" in (folder / ".gitignore").read_text().splitlines()
-    for path in folder.iterdir():
+    for path in filter(Path.is_file, folder.rglob("*")):
         assert zoho.client_secret not in path.read_text()
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", STORE_NAMES)
 def test_it_runs_with_what_it_was_given_alone(zoho, tmp_path, store):
     folder = written(zoho, tmp_path / "project", store=store)
     first = run(folder, settings(zoho) | {"PYTHONPATH": ""})
@@ -113,18 +111,20 @@ def test_the_real_zoho_differs_in_one_line_and_its_import(zoho, tmp_path, center
 
 
 def test_no_file_is_overwritten_and_none_is_added(zoho, tmp_path):
-    (tmp_path / "token_row.py").write_text("mine")
-    with pytest.raises(InputError, match=r"token_row\.py stand"):
+    mine = tmp_path / "stores" / "token_row.py"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"stores/token_row\.py already exist"):
         written(zoho, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["token_row.py"]
-    assert (tmp_path / "token_row.py").read_text() == "mine"
+    assert list(filter(Path.is_file, tmp_path.rglob("*"))) == [mine]
+    assert mine.read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_is_told(zoho, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written to"):
+    with pytest.raises(InputError, match="Cannot write to the folder"):
         written(zoho, tmp_path / "file" / "project")
-    with pytest.raises(InputError, match="cannot be written to"):
+    with pytest.raises(InputError, match="Cannot write to the folder"):
         written(zoho, tmp_path / ("long" * 100))
     with pytest.raises(InputError, match="folder is missing"):
         written(zoho, tmp_path / " ")
@@ -135,13 +135,13 @@ def test_a_whole_path_is_taken_as_it_is(zoho, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_the_exercise_wants_a_data_centre_and_a_dotenv_file(zoho, tmp_path):
-    assert check_project(tmp_path / "none").state == "not yet"
+def test_the_exercise_wants_a_data_center_and_a_dotenv_file(zoho, tmp_path):
+    assert grade_project(tmp_path / "none").state == "not yet"
     practice = written(zoho, tmp_path / "practice", secrets=DOTENV)
-    assert "Practice Zoho" in check_project(practice).text
+    assert "Practice Zoho" in grade_project(practice).text
     variables = written(zoho, tmp_path / "variables", server="EU")
-    assert "environment variables" in check_project(variables).text
+    assert "environment variables" in grade_project(variables).text
     good = written(zoho, tmp_path / "good", server="EU", secrets=DOTENV)
-    assert check_project(good).state == "done"
+    assert grade_project(good).state == "done"
     (good / ".gitignore").write_text("")
-    assert "git would take" in check_project(good).text
+    assert "git would add" in grade_project(good).text

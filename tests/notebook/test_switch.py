@@ -7,8 +7,8 @@ from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
 from kaizen_store import CustomStoreInMemory, CustomStoreList
-from kaizen_store.notebook import TODO, SwitchForm, check_everybody
-from kaizen_store.notebook.explain import InputError
+from kaizen_store.notebook import TODO, SwitchForm, grade_everybody
+from kaizen_store.notebook.explanations import InputError
 from kaizen_store.practice import PracticeZoho
 
 
@@ -40,13 +40,13 @@ def form(servers, store):
 
 
 @pytest.mark.parametrize(
-    ("id", "user", "organisation"),
+    ("id", "user", "organization"),
     [("1", "anna.berg", "Larkfield Bicycles"), ("2", "carla.mendes", "Tidewater Instruments")],
 )
-def test_the_sdk_goes_on_as_the_chosen_user(form, id, user, organisation):
+def test_the_sdk_goes_on_as_the_chosen_user(form, id, user, organization):
     form.inputs["id"].value = id
     form.submit()
-    assert user in form.status.value and organisation in form.status.value
+    assert user in form.status.value and organization in form.status.value
     assert Initializer.get_initializer().token.get_id() == id
 
 
@@ -71,11 +71,11 @@ def test_an_unknown_row_and_an_unknown_server_are_told(form, servers, store):
 
 def test_another_store_than_the_sdks_is_told(form):
     form.store = CustomStoreList()
-    with pytest.raises(InputError, match="not initialised with this store"):
+    with pytest.raises(InputError, match="not initialized with this store"):
         form.submit()
 
 
-def test_the_exercise_wants_the_right_organisation_for_every_row(store, servers):
+def test_the_exercise_wants_the_right_organization_for_every_row(store, servers):
     right = {"1": "Larkfield Bicycles", "2": "Tidewater Instruments"}
     for answer, state in [
         (TODO, "not yet"),
@@ -85,4 +85,4 @@ def test_the_exercise_wants_the_right_organisation_for_every_row(store, servers)
         (right | {"2": "Larkfield Bicycles"}, "wrong"),
         (right, "done"),
     ]:
-        assert check_everybody(answer, store, *servers).state == state
+        assert grade_everybody(answer, store, *servers).state == state

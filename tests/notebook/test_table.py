@@ -1,12 +1,12 @@
 import time
 
 import pytest
-from stores import STORES, make_token, user_token
+from store_cases import STORES, make_token, user_token
 from zohocrmsdk.src.com.zoho.api.authenticator.store.file_store import FileStore
 
 from kaizen_store.notebook import fingerprint, token_table
 from kaizen_store.notebook.table import SHOWN, TextTable, time_left
-from kaizen_store.token_row import COLUMNS
+from kaizen_store.stores.token_row import COLUMNS
 
 
 @pytest.mark.parametrize("kind", [*STORES, "the SDK's FileStore"])
@@ -38,21 +38,43 @@ def test_an_expiry_is_shown_as_the_time_that_is_left(seconds, text):
     assert time_left(str(int((time.time() + seconds) * 1000) - 1)) == text
 
 
-def test_an_expiry_that_is_none_or_no_number():
+def test_an_expiry_that_is_none_or_not_a_number():
     assert (time_left(None), time_left("soon")) == ("", "not a time")
 
 
-def test_rows_are_marked_against_the_last_table_of_their_store(store):
-    assert list(token_table(store).index) == []
+def test_rows_are_marked_against_the_earlier_table_that_is_given(store):
+    empty = token_table(store)
     store.save_token(user_token(1))
     store.save_token(user_token(2))
-    assert list(token_table(store).index) == ["new", "new"]
+    before = token_table(store, since=empty)
+    assert list(before.index) == ["new", "new"]
     store.save_token(make_token(id="2", access_token="renewed"))
-    assert list(token_table(store).index) == ["", "changed"]
-    assert list(token_table(store).index) == ["", ""]
+    for _ in range(2):  # a table has no memory: the same arguments give the same marks
+        assert list(token_table(store, since=before).index) == ["", "changed"]
+        assert list(token_table(store, since=empty).index) == ["new", "new"]
+        assert list(token_table(store).index) == ["", ""]
+    assert list(before.index) == ["new", "new"]
 
 
-def test_a_table_shows_every_text_whole_and_to_the_left():
+def test_a_row_whose_remaining_time_differs_has_not_changed(store):
+    store.save_token(user_token(1, expires_in=str(int(time.time() * 1000) + 59_500)))
+    before = token_table(store)
+    time.sleep(1)
+    after = token_table(store, since=before)
+    assert before["expiry_time"].iloc[0] != after["expiry_time"].iloc[0]
+    assert list(after.index) == [""]
+
+
+def test_what_a_table_keeps_for_later_is_not_a_secret_and_is_not_shown(store):
+    store.save_token(user_token(1))
+    table = token_table(store)
+    (kept,) = table.attrs["row_hashes"].values()
+    shown = f"{table!r} {table._repr_html_()} {table.to_json()}"
+    assert kept not in shown
+    assert not any(secret in kept for secret in ("access-1", "refresh-1", "grant-1"))
+
+
+def test_a_table_shows_every_text_in_full_and_to_the_left():
     shown = TextTable({"said": ["a sentence " * 20]})._repr_html_()
     assert "a sentence " * 19 in shown
     assert shown.count('<td style="text-align: left">') == 1

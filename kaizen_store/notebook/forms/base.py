@@ -1,31 +1,21 @@
-"""The one base of all forms: fields, a button, a status line, the table, the trace and the code."""
+"""The base class of all forms: fields, a button, a status line, the table, the trace, the code."""
 
 from __future__ import annotations
 
 import html
 import re
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as WaitedTooLong
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import ipywidgets as widgets
 import pandas as pd
-import requests
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
 
-from .explain import explain
-from .table import full_html, token_table
-from .trace import Trace, trace
+from ..explanations import explain
+from ..table import full_html, token_table
+from ..tracing import Trace, trace
 
-ANSWER_WITHIN_S = 10.0
-"""How long a form waits for a server, in seconds; the SDK itself would wait for ever."""
-
-# JupyterLab's own colours, so that light and dark themes both read well.
+# JupyterLab's own colors are readable in its light and dark themes.
 STYLE = """<style>
 .kaizen-form {border: 1px solid var(--jp-border-color1, #999); border-radius: 6px;
   padding: 12px 16px; max-width: 1200px; color: var(--jp-ui-font-color1, inherit)}
@@ -68,8 +58,8 @@ STYLE = """<style>
 class Field:
     """A field of a form.
 
-    ``secret`` hides what is typed, and empties the field as soon as it is submitted. ``choices``
-    makes it a list to choose from.
+    ``secret`` hides the input, and clears the field when it is submitted. ``choices`` makes it a
+    list to choose from.
     """
 
     name: str
@@ -83,33 +73,34 @@ class Field:
 class Form:
     """A form that does one step of a lesson and shows what happened.
 
-    Show it as the last line of a cell. ``submit()`` does from code what its button does, with the
-    fields as they stand. A subclass gives ``title``, ``button``, its fields and :meth:`act`.
+    Show it as the last line of a cell. ``submit()`` does the same as its button, with the current
+    values of the fields. A subclass has ``title``, ``button``, its fields, :meth:`act` and
+    :meth:`code`.
 
-    :param store: the token store that the form works on and shows.
+    :param store: the token store that the form uses and shows.
     :param fields: the fields, in order.
     """
 
     title = ""
     button = ""
     sign = "✔"
-    """What stands before the sentence that says what a step did."""
+    """The sign before the sentence about a step that was done."""
     failed = "Not done"
-    """What stands before the sentence that says why a step ended in an error."""
+    """The words before the sentence about a step that failed."""
     shows_store = True
-    """Whether the step asks a store, whose table and trace are then shown."""
+    """Whether the step uses a store: the form then shows its table and the trace."""
 
     def __init__(self, store: TokenStore, fields: list[Field]) -> None:
         self.store = store
         self.fields = fields
         self.error: BaseException | None = None
-        """What the last submit ended in, or None."""
+        """The exception that the last submit raised, or None."""
         self.trace = Trace()
         """What the SDK did at the last submit."""
         self.inputs = {field.name: _input_of(field) for field in fields}
         """The ipywidgets input of each field, by its name."""
         self.notes = widgets.HTML()
-        """What stands between the fields and the button, as HTML; a form may fill it."""
+        """HTML between the fields and the button, for a subclass to fill."""
         self.status = widgets.HTML()
         self._button = widgets.Button(description=self.button, button_style="primary")
         self._button.layout = widgets.Layout(width="auto", min_width="12em", margin="10px 0 0 2px")
@@ -125,31 +116,39 @@ class Form:
         self.box = self._layout()
 
     def act(self, values: dict[str, str]) -> str:
-        """Do the step, and return one sentence that says what was done.
+        """Do the step, and return one sentence about the result.
 
-        :param values: what the fields hold, by name, without space at the ends.
-        :raises Exception: whatever goes wrong; the form shows it.
+        :param values: the values of the fields by name, without spaces at the ends.
+        :raises Exception: anything; the form shows it.
         """
         raise NotImplementedError
 
-    def code(self, values: dict[str, str]) -> str:
-        """Return Python code that does the same step, with secrets read from the environment.
+    def conclude(self, values: dict[str, str], done: str) -> str:
+        """Do what must not be traced, and return the sentence about the result.
 
-        :param values: what the fields held at the submit.
+        :param values: the values of the fields.
+        :param done: the sentence from :meth:`act`.
+        """
+        return done
+
+    def code(self, values: dict[str, str]) -> str:
+        """Return Python code that does the same step and reads secrets from the environment.
+
+        :param values: the values of the fields at the submit.
         """
         raise NotImplementedError
 
     def choose_store(self, values: dict[str, str]) -> TokenStore:
-        """Return the store that this submit works on; the form's own unless a field says so.
+        """Return the store for this submit: the form's own, unless a field says otherwise.
 
-        :param values: what the fields hold.
+        :param values: the values of the fields.
         """
         return self.store
 
     def submit(self) -> None:
-        """Do the step with the fields as they stand.
+        """Do the step with the current values of the fields.
 
-        :raises Exception: what went wrong, after the form has shown it.
+        :raises BaseException: what the step has raised, after the form has shown it.
         """
         self._run()
         if self.error is not None:
@@ -162,35 +161,41 @@ class Form:
                 self.inputs[field.name].value = ""
         self._button.disabled = True
         self.status.value = _status("good", "…", "Working.")
-        self.error = None
+        self.error, self.trace, before = None, Trace(), None
+        # A callback catches everything, because nobody would see its exceptions (ipywidgets issue
+        # 2612), and a form must not stay at "Working", not even after an interrupt.
         try:
             self.store = self.choose_store(values)
-            token_table(self.store)  # so that the table below marks what this submit changes
-            with answer_within(ANSWER_WITHIN_S), trace(self.store) as self.trace:
+            before = token_table(self.store)
+            with trace(self.store) as self.trace:
                 done = self.act(values)
-            self._raise_what_the_sdk_swallowed()
-            status = _status("good", self.sign, done)
-        except Exception as error:
-            # An exception in a callback would be seen nowhere (ipywidgets issue 2612).
-            self.error = error
-            status = _status("bad", f"✖ {self.failed}:", explain(error))
-        finally:
-            self._button.disabled = False
-        self._show(values)
+            self._raise_swallowed_error()
+            status = _status("good", self.sign, self.conclude(values, done))
+        except BaseException as error:
+            status = self._failure(error)
+        try:
+            self._show(values, before)
+        except BaseException as error:
+            status = status if self.error is not None else self._failure(error)
+        self._button.disabled = False
         if pressed:
-            self._button.focus()  # which a browser takes from a button while it is disabled
+            self._button.focus()  # a browser takes the focus from a disabled button
         self.status.value = status
 
-    def _raise_what_the_sdk_swallowed(self) -> None:
-        # The SDK logs what goes wrong while it asks for the user's name or saves the token, and
-        # goes on as if all were well.
+    def _failure(self, error: BaseException) -> str:
+        self.error = error
+        return _status("bad", f"✖ {self.failed}:", explain(error))
+
+    def _raise_swallowed_error(self) -> None:
+        # The SDK only logs an error while it looks up the user's name or saves the token, and
+        # continues.
         for step in self.trace.steps:
             if step.error is not None:
                 raise step.error
 
-    def _show(self, values: dict[str, str]) -> None:
+    def _show(self, values: dict[str, str], before: pd.DataFrame | None) -> None:
         try:
-            table = token_table(self.store)
+            table = token_table(self.store, since=before)
         except Exception as error:
             self._table.value = _status("bad", "✖ No table:", explain(error))
         else:
@@ -198,8 +203,9 @@ class Form:
         self._trace.value = _scrolling(full_html(self.trace.table))
         self._picture.outputs = ()
         self._picture.append_display_data(self.trace.diagram)
+        self._code.value = ""
+        self._results.layout.display = ""
         self._code.value = f'<pre tabindex="0">{html.escape(self.code(values))}</pre>'
-        self._results.layout.display = None
 
     def _layout(self) -> widgets.VBox:
         cells = [
@@ -233,7 +239,7 @@ class Form:
         return live | {"text/plain": repr(self), "text/html": self._preview()}
 
     def _preview(self) -> str:
-        """Return the form as plain HTML, for GitHub and for notebooks without a kernel."""
+        """Return the form as static HTML, for GitHub and for notebooks without a kernel."""
         left = '<td style="text-align: left">'
         rows = "".join(
             f"<tr>{left}<b>{html.escape(field.label)}</b></td>"
@@ -263,20 +269,21 @@ def _input_of(field: Field) -> widgets.DOMWidget:
 
 
 def _hint(field: Field) -> str:
-    return f'<div class="kaizen-hint">{_breaking(field.hint)}</div>'
+    return f'<div class="kaizen-hint">{_add_line_breaks(field.hint)}</div>'
 
 
 def _status(kind: str, sign: str, text: str) -> str:
-    return f'<div role="status" class="kaizen-status kaizen-{kind}">{sign} {_breaking(text)}</div>'
+    text = _add_line_breaks(text)
+    return f'<div role="status" class="kaizen-status kaizen-{kind}">{sign} {text}</div>'
 
 
-def _breaking(text: str) -> str:
-    # A scope is one long word, which may break behind its commas.
+def _add_line_breaks(text: str) -> str:
+    # A scope is one long word; it may break after each comma.
     return re.sub(r",(?=\w)", ",<wbr>", html.escape(text))
 
 
 def _scrolling(table: str) -> str:
-    # A table that can be scrolled must be reachable by keyboard too.
+    # A table that scrolls must be reachable by keyboard, too.
     return f'<div class="kaizen-scroll" tabindex="0">{table}</div>'
 
 
@@ -285,31 +292,3 @@ def _marked_rows(table: pd.DataFrame) -> str:
     for mark in ("new", "changed"):
         text = re.sub(rf"<tr>(\s*<th[^>]*>{mark}<)", r'<tr class="kaizen-marked">\1', text)
     return _scrolling(text)
-
-
-@contextmanager
-def answer_within(seconds: float) -> Iterator[None]:
-    """Let every HTTP request of a ``with`` block end after a time, whatever it waits for.
-
-    :param seconds: how long a request may take, name look-up included.
-    :raises requests.Timeout: inside the block, out of a request that takes longer.
-    """
-    send = requests.Session.send
-
-    def send_within(session: Any, request: Any, **how: Any) -> Any:
-        answer: Future[Any] = Future()
-
-        def work() -> None:
-            try:
-                answer.set_result(send(session, request, **how | {"timeout": seconds}))
-            except BaseException as error:
-                answer.set_exception(error)
-
-        threading.Thread(target=work, daemon=True).start()
-        try:
-            return answer.result(timeout=seconds)
-        except WaitedTooLong:
-            raise requests.Timeout(f"no answer within {seconds:g} seconds") from None
-
-    with mock.patch.object(requests.Session, "send", send_within):
-        yield

@@ -5,37 +5,44 @@ from __future__ import annotations
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
 
-from .explain import InputError
-from .form import Field, Form
-from .forms import IMPORT_TOKEN, needs_sdk_on, quoted, script, stored_token
+from ...stores import single_flight
+from ..explanations import InputError
+from .base import Field, Form
+from .token_code import (
+    IMPORT_TOKEN,
+    ROW_HINT,
+    quoted,
+    require_initialized,
+    script,
+    stored_token,
+)
 
 DELETE, REVOKE = "delete it from the store", "revoke it at Zoho"
 LOG_OUT, DELETE_ALL = "log out: do both", "delete every row"
-WHAT = (LOG_OUT, REVOKE, DELETE, DELETE_ALL)
+CHOICES = (LOG_OUT, REVOKE, DELETE, DELETE_ALL)
 
 
 class DeleteForm(Form):
     """Deletes a token from the store, revokes it at Zoho, or does both.
 
-    :param store: the store that the SDK was initialised with.
+    :param store: the store that the SDK was initialized with.
     """
 
     title = "Delete and revoke"
     button = "Do it"
 
     def __init__(self, store: TokenStore) -> None:
+        hint = "To log a user out, revoke the token, then delete it."
         super().__init__(
             store,
             [
-                Field("id", "Row", "The id in the first column of the table.", "1"),
-                Field(
-                    "what", "What to do", "To log out, revoke, then delete.", LOG_OUT, choices=WHAT
-                ),
+                Field("id", "Row", ROW_HINT, "1"),
+                Field("what", "What to do", hint, LOG_OUT, choices=CHOICES),
             ],
         )
 
     def act(self, values: dict[str, str]) -> str:
-        """Do what was chosen, and say what is left."""
+        """Do what was chosen, and say which tokens still work."""
         id, what = values["id"], values["what"]
         if what == DELETE_ALL:
             self.store.delete_tokens()
@@ -43,21 +50,22 @@ class DeleteForm(Form):
         stored_token(self.store, id)
         if what == DELETE:
             self.store.delete_token(id)
-            return f"Row {id} is gone. Zoho still accepts its tokens."
-        needs_sdk_on(self.store)
+            return f"Row {id} is deleted. Zoho still accepts its tokens."
+        require_initialized(self.store)
         token = OAuthToken(id=id)
+        token.revoke_refresh_token = single_flight.with_timeout(token.revoke_refresh_token)
         if not token.revoke(id):
             raise InputError(
-                f"Zoho has not revoked the refresh token of row {id}: the row holds none, or one "
-                "that was revoked before. Delete the row; nothing else is left of it."
+                f"Zoho did not revoke the refresh token of row {id}: the row has none, or it was "
+                "revoked before. Delete the row; the token does not work any more."
             )
         if what == REVOKE:
-            return f"Zoho accepts no token of row {id} any more. The row is still in the store."
+            return f"The tokens of row {id} are revoked. The row is still in the store."
         self.store.delete_token(id)
-        return f"Zoho accepts no token of row {id} any more, and the store has forgotten it."
+        return f"The tokens of row {id} are revoked, and the row is deleted."
 
     def code(self, values: dict[str, str]) -> str:
-        """Return the code of the step."""
+        """Return the code for the step."""
         id = quoted(values["id"])
         if values["what"] == DELETE_ALL:
             return "store.delete_tokens()"
