@@ -124,7 +124,7 @@ def progress() -> TextTable:
     return TextTable(list(rows.values()), list(rows), ["exercise", "state"], object)
 
 
-@exercise("00", "which of the three tokens works until it is revoked")
+@exercise("00", "which of the three tokens works until revoked")
 def grade_lasting_token(answer: object) -> str:
     """Grade the exercise of lesson 00.
 
@@ -222,7 +222,7 @@ def grade_one_refresh(steps: object) -> str:
     return "two API calls, one refresh: the second call used the access token from the store."
 
 
-@exercise("05", "Ben is logged out: revoked at Zoho, deleted from the store")
+@exercise("05", "Ben is logged out, at Zoho and in the store")
 def grade_logged_out(store: TokenStore, zoho: PracticeZoho) -> str:
     """Grade the exercise of lesson 05.
 

@@ -1,4 +1,4 @@
-"""The lessons are committed executed, in one normal form, and have the same face everywhere."""
+"""The lessons are committed with outputs, in one normal form, and have the same structure."""
 
 import ast
 import importlib.util
@@ -9,16 +9,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.name for path in LESSONS]
 
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=NAMES)
 
 
-def normalise(notebook):
-    """Call the function that `make notebooks` saves a lesson with."""
-    spec = importlib.util.spec_from_file_location("ci_notebooks", ROOT / ".ci" / "notebooks.py")
+def normalize(notebook):
+    """Call the function with which `make notebooks` saves a lesson."""
+    path = ROOT / "scripts" / "notebooks.py"
+    spec = importlib.util.spec_from_file_location("notebooks_script", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.normalise(notebook)
@@ -37,7 +38,7 @@ def code(path):
 
 
 def names(tree):
-    """Every name that the code mentions, those after a dot too."""
+    """Return every name in the code, also those after a dot."""
     return {
         node.id if isinstance(node, ast.Name) else node.attr
         for node in ast.walk(tree)
@@ -49,13 +50,13 @@ def lines(source):
     return [line for line in source.splitlines() if line.strip()]
 
 
-def test_there_are_lessons_and_they_begin_at_the_start():
+def test_there_are_lessons_numbered_from_zero():
     assert NAMES and NAMES[0] == "00_start_here.ipynb"
     assert [name[:3] for name in NAMES] == [f"{number:02}_" for number in range(len(NAMES))]
 
 
 @each_lesson
-def test_was_run_from_top_to_bottom_without_a_surprise(path):
+def test_was_run_from_top_to_bottom_without_an_unexpected_error(path):
     counts = [cell.execution_count for cell in cells(path, "code")]
     assert counts == list(range(1, len(counts) + 1)), "run `make notebooks`"
     for cell in cells(path, "code"):
@@ -67,9 +68,9 @@ def test_was_run_from_top_to_bottom_without_a_surprise(path):
 def test_is_saved_in_the_normal_form(path):
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-    assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5), "older ones have no cell ids"
-    assert "widgets" not in notebook.metadata, "it would hold what was typed into the forms"
-    assert text == normalise(notebook), "run `make notebooks`"
+    assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5), "older versions have no cell ids"
+    assert "widgets" not in notebook.metadata, "it would contain the input of the forms"
+    assert text == normalize(notebook), "run `make notebooks`"
 
 
 @each_lesson
@@ -79,7 +80,7 @@ def test_cells_are_short_and_none_is_empty(path):
 
 
 @each_lesson
-def test_has_the_same_face(path):
+def test_has_the_same_structure(path):
     first, *_ = nbformat.read(path, as_version=4).cells
     assert first.cell_type == "markdown" and re.match(r"# \S", first.source)
     text = prose(path).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
@@ -97,13 +98,13 @@ def test_has_the_same_face(path):
 
 
 @each_lesson
-def test_links_lead_somewhere_and_to_its_neighbours(path):
+def test_links_work_and_lead_to_its_neighbors(path):
     links = re.findall(r"\]\(([^)\s]+)\)", prose(path))
     files = [link.partition("#")[0] for link in links if not re.match(r"\w+:|#", link)]
     assert [file for file in files if not (path.parent / file).exists()] == []
     position = LESSONS.index(path)
-    for neighbour in NAMES[max(position - 1, 0) : position] + NAMES[position + 1 : position + 2]:
-        assert neighbour in files
+    for neighbor in NAMES[max(position - 1, 0) : position] + NAMES[position + 1 : position + 2]:
+        assert neighbor in files
 
 
 @each_lesson
