@@ -12,7 +12,6 @@ from .exercises import (
     grade_project,
     grade_saved_once,
     grade_two_users,
-    health_check,
     progress,
 )
 from .explanations import explain
@@ -26,6 +25,7 @@ from .forms.refresh import RefreshForm
 from .forms.save import SaveForm
 from .forms.switch import SwitchForm
 from .forms.token_code import practice_token
+from .health import health_check
 from .lookup_times import time_to_find
 from .pictures import RefreshBudget, TokenTimeline
 from .real_zoho import RealZoho

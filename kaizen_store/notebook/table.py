@@ -6,20 +6,10 @@ import time
 import pandas as pd
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
 
-from ..stores.token_row import Row, row_from_token
+from ..stores.token_row import COLUMNS, Row, row_from_token
 
-SHOWN = (
-    "id",
-    "user_name",
-    "access_token",
-    "expiry_time",
-    "refresh_token",
-    "grant_token",
-    "client_id",
-    "client_secret",
-    "redirect_url",
-    "api_domain",
-)
+FIRST = ("id", "user_name", "access_token", "expiry_time", "refresh_token", "grant_token")
+SHOWN = (*FIRST, *(column for column in COLUMNS if column not in FIRST))
 """The ten columns in the order of the table. What changes comes first, because a table can be wider
 than its page."""
 

@@ -20,27 +20,12 @@ from ..stores import single_flight
 from ..stores.token_row import KEY_COLUMNS
 from .table import TextTable, fingerprint, full_html
 
-STORE_METHODS = (
-    "find_token",
-    "find_token_by_id",
-    "save_token",
-    "delete_token",
-    "delete_tokens",
-    "get_tokens",
-)
+STORE_METHODS = sorted(TokenStore.__abstractmethods__)
 
+RECEIVED = "api_domain code error error_description expires_in message status token_type"
 UNMASKED_FIELDS = {
-    "sent": ("fields", "grant_type", "module", "page", "per_page", "redirect_uri", "type"),
-    "received": (
-        "api_domain",
-        "code",
-        "error",
-        "error_description",
-        "expires_in",
-        "message",
-        "status",
-        "token_type",
-    ),
+    "sent": ["fields", "grant_type", "module", "page", "per_page", "redirect_uri", "type"],
+    "received": RECEIVED.split(),
 }
 """The fields of a request and of a response that are shown; every other value is masked."""
 
@@ -110,12 +95,12 @@ class Trace:
 
     @property
     def table(self) -> TextTable:
-        """The steps as a pandas DataFrame: what was called, how, and the answer."""
+        """The steps as a pandas DataFrame."""
         rows = [
             (step.target, f"{step.call} {step.sent}".strip(), step.received or step.result)
             for step in self.steps
         ]
-        names = ["asked", "what", "answer"]
+        names = ["target", "call", "answer"]
         return TextTable(rows, columns=names, index=range(1, len(rows) + 1), dtype=object)
 
     @property

@@ -1,6 +1,7 @@
 """The form and the exercise of lesson 05: what is left in the store and at Zoho."""
 
 import ast
+import socket
 
 import pytest
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -11,6 +12,7 @@ from kaizen_store.notebook import DeleteForm, grade_logged_out
 from kaizen_store.notebook.explanations import InputError
 from kaizen_store.notebook.forms.delete import CHOICES, DELETE, DELETE_ALL, LOG_OUT, REVOKE
 from kaizen_store.practice import PracticeZoho
+from kaizen_store.stores import single_flight
 
 
 @pytest.fixture
@@ -103,6 +105,19 @@ def test_zoho_out_of_reach_keeps_the_row(zoho, store):
     with pytest.raises(Exception, match=r".*"):
         DeleteForm(store).submit()
     assert store.find_token_by_id("1")
+
+
+def test_a_revocation_that_zoho_does_not_answer_times_out(store, monkeypatch):
+    revoke = OAuthToken.revoke_refresh_token
+    monkeypatch.setattr(single_flight, "REQUEST_TIMEOUT_S", 0.3)
+    form = DeleteForm(store)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        environment = Initializer.get_initializer().environment
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(environment, "accounts_url", url)
+        form._button.click()
+    assert "The server did not answer in time." in form.status.value
+    assert store.find_token_by_id("1") and OAuthToken.revoke_refresh_token is revoke
 
 
 def test_the_exercise_wants_ben_revoked_and_deleted(zoho, store):

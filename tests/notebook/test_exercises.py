@@ -93,7 +93,7 @@ def test_a_grader_never_raises():
 
 def test_the_health_check_says_works_or_what_is_wrong(monkeypatch):
     assert set(health_check()["result"]) == {"✔ works"}
-    monkeypatch.setattr("kaizen_store.notebook.exercises.find_spec", lambda name: None)
+    monkeypatch.setattr("kaizen_store.notebook.health.find_spec", lambda name: None)
     assert "pip install" in health_check()["result"]["forms"]
 
 

@@ -13,16 +13,7 @@ from typing import Any
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
-from zohocrmsdk.src.com.zoho.crm.api.dc import (
-    AUDataCenter,
-    CADataCenter,
-    CNDataCenter,
-    EUDataCenter,
-    INDataCenter,
-    JPDataCenter,
-    SADataCenter,
-    USDataCenter,
-)
+from zohocrmsdk.src.com.zoho.crm.api import dc
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 from zohocrmsdk.src.com.zoho.crm.api.sdk_config import SDKConfig
 from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
@@ -36,14 +27,8 @@ from ..real_zoho import RealZoho
 PRACTICE = "Practice Zoho"
 
 DATA_CENTERS = {
-    "US": USDataCenter,
-    "EU": EUDataCenter,
-    "IN": INDataCenter,
-    "AU": AUDataCenter,
-    "CA": CADataCenter,
-    "CN": CNDataCenter,
-    "JP": JPDataCenter,
-    "SA": SADataCenter,
+    name: getattr(dc, f"{name}DataCenter")
+    for name in ("US", "EU", "IN", "AU", "CA", "CN", "JP", "SA")
 }
 """The SDK's classes for Zoho's data centers, by the name that the forms show."""
 
