@@ -7,8 +7,8 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from ..stores.token_row import row_from_token
 
-SOON, LATER = "1795446251920", "1795449851920"
-"""Two expiries in epoch milliseconds, an hour apart."""
+SOON, LATER = "4070908800000", "4070912400000"
+"""Two expiries in epoch milliseconds, an hour apart, far in the future."""
 
 
 def make_token(

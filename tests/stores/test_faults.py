@@ -16,10 +16,11 @@ import traceback
 from pathlib import Path
 
 import pytest
-from stores import user_token
+from store_cases import user_token
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
-from kaizen_store import CustomStoreSQLite, sqlite_store, token_row
+from kaizen_store import CustomStoreSQLite
+from kaizen_store.stores import sqlite_connection, token_row
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 FORKS = 15
@@ -147,14 +148,14 @@ def contents(folder):
     ("make", "name", "what_to_do"),
     [
         (make_folder, "zohooauth.db", "see that it is a file"),
-        (make_text, "zohooauth.db", "holds something else and was left as it is: give another"),
+        (make_text, "zohooauth.db", "not an SQLite database and was left unchanged: use another"),
         (
             make_long_text,
             "zohooauth.db",
-            "holds something else and was left as it is: give another",
+            "not an SQLite database and was left unchanged: use another",
         ),
-        (make_table_of_another_program, "zohooauth.db", "another program: give another path"),
-        (make_table_without_its_last_column, "zohooauth.db", "another program: give another path"),
+        (make_table_of_another_program, "zohooauth.db", "another program: use another path"),
+        (make_table_without_its_last_column, "zohooauth.db", "another program: use another path"),
         (make_link_to_itself, "zohooauth.db", "see that it is a file"),
         (make_link_into_a_missing_folder, "zohooauth.db", "that its folder exists"),
         (make_nothing, "no/such/folder.db", "that its folder exists"),
@@ -242,12 +243,10 @@ def check_that_it_goes_on(store, path, saved):
 def test_a_full_database_is_told_and_goes_on_with_more_room(tmp_path):
     path = tmp_path / "zohooauth.db"
     store = CustomStoreSQLite(path)
-    with store._connection("look") as database:  # the limit holds for this connection alone
-        database.execute("PRAGMA max_page_count = 20")
+    (connection,) = store._database._idle
+    connection.execute("PRAGMA max_page_count = 20")  # for this connection only
     said, saved = save_until_it_fails(store, path)
-    assert "the disk is full: nothing of this call was saved, free some space" in said and saved
-    with store._connection("look") as database:
-        database.execute("PRAGMA max_page_count = 1000000")
+    assert "the disk is full and nothing of this call was saved: free some space" in said and saved
     check_that_it_goes_on(store, path, saved)
 
 
@@ -287,7 +286,7 @@ def test_a_full_disk_is_told_and_goes_on_with_more_room(tmp_path):
         filling = tmp_path / "filling"
         filling.write_bytes(b"x" * 100_000)
         said, saved = save_until_it_fails(store, path)
-        assert "the disk is full: nothing of this call was saved, free some space" in said and saved
+        assert "the disk is full and nothing of this call was saved: free some space" in said and saved
         filling.unlink()
         check_that_it_goes_on(store, path, saved)
     finally:
@@ -355,7 +354,7 @@ def test_a_lacking_right_is_told(folder_of_another, folder_mode, file_mode, what
 
 @pytest.mark.parametrize("opened_before", [True, False])
 def test_a_database_that_stays_locked_is_told(tmp_path, monkeypatch, opened_before):
-    monkeypatch.setattr(sqlite_store, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sqlite_connection, "BUSY_TIMEOUT_S", 0.2)
     path = tmp_path / "zohooauth.db"
     make_database(path)
     other = sqlite3.connect(path, isolation_level=None)
@@ -394,7 +393,7 @@ def test_no_write_goes_into_a_file_that_was_removed(tmp_path, replaced):
         lambda: store.delete_tokens(),
     )
     for call in calls:
-        assert "put it back, or start your program again" in told_by(call, path)
+        assert "stop all programs that use it, then put it back" in told_by(call, path)
     if replaced:
         assert stored_at(path) == ["access-1", "access-2"]
         shutil.rmtree(folder)
@@ -446,35 +445,6 @@ def test_a_fork_while_threads_open_connections_and_save_loses_nothing(tmp_path):
     store.close()
     assert len(" ".join(said).split()) == 2 * FORKS and len(saved) > FORKS
     assert sorted(stored_at(path)) == sorted([*saved, *" ".join(said).split()])
-
-
-@needs_fork
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_carries_no_connection_over_that_is_made_while_it_waits(tmp_path):
-    store = CustomStoreSQLite(tmp_path / "zohooauth.db")
-    held = threading.Event()
-
-    def use(before_s, during_s):
-        time.sleep(before_s)
-        with store._connection("look"):
-            held.set()
-            time.sleep(during_s)
-
-    first = threading.Thread(target=use, args=(0, 0.5))  # the fork waits for this one
-    second = threading.Thread(target=use, args=(0.2, 1))  # and this one comes meanwhile
-    first.start()
-    second.start()
-    held.wait()
-
-    def carried_over():
-        connections = store._connections.values()
-        return repr([c for c in connections if c.lock.locked() or c.database is not None])
-
-    said = in_child(carried_over)
-    first.join()
-    second.join()
-    store.close()
-    assert said == "[]"
 
 
 # Who may read the files

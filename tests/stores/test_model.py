@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stores import STORES, make_token, values_of
+from store_cases import STORES, make_token, values_of
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 TOKENS = ("grant_token", "refresh_token", "access_token")

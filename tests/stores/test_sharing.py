@@ -7,10 +7,11 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from stores import STORES, user_token
+from store_cases import STORES, user_token
 
 from kaizen_store import CustomStoreSQLite
 
+HERE = Path(__file__).parent
 WRITERS, TOKENS, SHARED, MEETINGS = 8, 200, 5, 40
 
 
@@ -45,7 +46,7 @@ def in_processes(statement, *arguments):
     """Run a statement in all writers at once, and return what each of them prints."""
     # Each says that it is ready and waits for the word to start, so that no one comes first.
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_sharing;"
+        f"import sys; sys.path[:0] = {[str(HERE), str(HERE.parent)]!r}; import test_sharing;"
         f"print('ready', flush=True); sys.stdin.readline(); {statement}"
     )
     running = [

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from stores import LATER, SOON, STORES, make_token, user_token, values_of
+from store_cases import LATER, SOON, STORES, make_token, user_token, values_of
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from kaizen_store import CustomStoreSQLite
@@ -186,9 +186,9 @@ def test_rule_14_what_is_no_oauth_token_raises(store, nothing, caplog):
 
 
 def test_rule_15_each_commit_reaches_the_disk(disk):
-    with disk._connection("look") as database:  # only the store's own connection can tell
-        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # 2: FULL
+    execute = disk._database.execute  # only the store's own connection can tell
+    assert execute("PRAGMA journal_mode") == [("wal",)]
+    assert execute("PRAGMA synchronous") == [(2,)]  # 2: FULL
 
 
 def test_rule_16_a_saved_token_shares_nothing_with_the_store(store):
@@ -239,7 +239,7 @@ def test_rule_21_a_failing_storage_raises_logs_and_keeps_secrets(disk, caplog):
 
 def test_rule_21_a_failed_save_leaves_nothing_behind(disk):
     with sqlite3.connect(disk.path) as database:
-        database.execute("DROP TABLE oauthtoken_saves")
+        database.execute("DROP TABLE oauthtoken_values")
     with pytest.raises(SDKException):
         disk.save_token(user_token(1))
     with sqlite3.connect(disk.path) as database:
@@ -341,6 +341,6 @@ def test_rule_24_a_closed_store_says_so_and_the_file_stays(tmp_path):
     with CustomStoreSQLite(tmp_path / "zohooauth.db") as store:
         saved(store, user_token(1))
     store.close()
-    with pytest.raises(SDKException, match="closed, make a new one"):
+    with pytest.raises(SDKException, match="closed, create a new one"):
         store.get_tokens()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["zohooauth.db"]
