@@ -38,7 +38,9 @@ class RefreshForm(Form):
         fields = [Field("id", "Row", ROW_HINT, "1")]
         if isinstance(zoho, PracticeZoho):
             hint = "On Practice Zoho's clock. Ten refreshes at the same time use up the budget."
-            fields.append(Field("time", "First", hint, AN_HOUR, choices=(AN_HOUR, NO_TIME)))
+            fields.append(
+                Field("time", "Before the refresh", hint, AN_HOUR, choices=(AN_HOUR, NO_TIME))
+            )
         super().__init__(store, fields)
         self._show_budget()
 
