@@ -44,13 +44,15 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
 
-SLOW_FOLDERS := browser crash notebooks scripts
+# What takes long: JupyterLab, SIGKILL, the lessons, benchmarks, and forms that run the contract or
+# start programs.
+SLOW_TESTS := $(addprefix tests/,browser crash notebooks scripts \
+	notebook/test_check_form.py notebook/test_errors.py notebook/test_project.py)
 test-fast: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -q -m "not slow and not browser" tests \
-		$(addprefix --ignore=tests/,$(SLOW_FOLDERS))
-	@echo "Left out: ruff, mypy, the outputs of the lessons, the tests that are marked slow (such"
-	@echo "as the runs of the contract on faulty stores), and $(addprefix tests/,$(SLOW_FOLDERS))."
+	@echo "Left out: ruff, mypy, the outputs of the lessons, tests that are marked slow (such as the"
+	@echo "contract on faulty stores), $(SLOW_TESTS)."
 	@echo "'make test' runs them all."
+	$(BIN)/python -m pytest -q -m "not slow and not browser" $(addprefix --ignore=,$(SLOW_TESTS)) tests
 
 test-matrix: $(VENV)/dev-installed
 	$(BIN)/tox run $(TOX_ARGS)
