@@ -5,12 +5,13 @@ Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apach
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.api.authenticator.store.token_store import TokenStore
@@ -42,6 +43,7 @@ class RowStore(TokenStore):
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
         self._locks: dict[int, threading.RLock] = {}
+        self._transactions = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -121,7 +123,11 @@ class RowStore(TokenStore):
         """
         # A forked child has its own lock: the thread that holds this one may not exist there.
         with self._locks.setdefault(os.getpid(), threading.RLock()):
-            return work(self)
+            while True:
+                # A signal handler may save in the middle of this: then this starts again.
+                self._transactions += 1
+                with contextlib.suppress(_Interrupted):
+                    return work(cast(RowStore, _Rows(self, self._transactions)))
 
     @property
     def location(self) -> str:
@@ -252,6 +258,23 @@ class RowStore(TokenStore):
             f"cannot {action} in {self.location}{f' ({hint})' if hint else ''}: ", cause
         )
         raise failure from cause
+
+
+class _Interrupted(Exception):
+    """A signal handler has changed rows inside this transaction."""
+
+
+class _Rows:
+    """A store inside a transaction, for as long as no signal handler has begun another one."""
+
+    def __init__(self, store: RowStore, number: int) -> None:
+        self._store = store
+        self._number = number
+
+    def __getattr__(self, name: str) -> Any:
+        if self._store._transactions != self._number:
+            raise _Interrupted
+        return getattr(self._store, name)
 
 
 def _save_row(row: Row, rows: RowStore) -> str:

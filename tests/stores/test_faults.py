@@ -286,7 +286,9 @@ def test_a_full_disk_is_told_and_goes_on_with_more_room(tmp_path):
         filling = tmp_path / "filling"
         filling.write_bytes(b"x" * 100_000)
         said, saved = save_until_it_fails(store, path)
-        assert "the disk is full and nothing of this call was saved: free some space" in said and saved
+        assert (
+            "the disk is full and nothing of this call was saved: free some space" in said and saved
+        )
         filling.unlink()
         check_that_it_goes_on(store, path, saved)
     finally:

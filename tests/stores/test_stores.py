@@ -14,7 +14,7 @@ from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from kaizen_store import CustomStoreSQLite
 
-NASTY = [
+TRICKY_VALUES = [
     "O'Brien@example.com",
     "user1@example.com' or '1'='1",
     'semi;colon -- "quoted" `ticked` \\ backslash',
@@ -153,7 +153,7 @@ def test_rule_10_a_row_of_no_client_is_taken_only_where_the_client_has_none(stor
     assert [token.get_access_token() for token in store.get_tokens()] == ["a3", "a2"]
 
 
-@pytest.mark.parametrize("id", [*NASTY, "3", "007", "9" * 20])
+@pytest.mark.parametrize("id", [*TRICKY_VALUES, "3", "007", "9" * 20])
 def test_rule_11_an_id_that_the_application_chose_is_kept(store, id):
     saved(store, user_token(1, id=id))
     assert store.find_token_by_id(id).get_access_token() == "access-1"
