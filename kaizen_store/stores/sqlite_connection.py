@@ -41,7 +41,7 @@ MAX_IDLE = 5
 
 ERROR_HINTS = {
     "locked": "another program keeps writing to it: end that program, then try again",
-    "too many open files": "close some files, or raise the limit (ulimit -n), then try again",
+    "too many open files": "too many open files: close some, or raise the limit (ulimit -n)",
     "unable to open": "see that it is a file, that its folder exists and that you may write there",
     "readonly": "see that you may write to the file and to its folder",
     "not a database": "the file is not an SQLite database and was left unchanged: use another path",
@@ -71,8 +71,9 @@ _memory_databases: weakref.WeakSet[MemoryDatabase] = weakref.WeakSet()
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows which process opened it, and whether it is closed."""
+    """A connection that knows its file, which process opened it, and whether it is closed."""
 
+    path = ""
     process: int | None = None  # None in memory, where a child has its own copy
     closed = False
 
@@ -127,6 +128,7 @@ class FileDatabase:
         self._idle: deque[Connection] = deque()
         self._file: os.stat_result | None = None  # the file that was opened at the path
         self._closed = False
+        self._surplus = False  # whether more connections were open than are kept
         try:
             self._idle.append(self._open())
         except sqlite3.OperationalError as error:
@@ -182,7 +184,7 @@ class FileDatabase:
                     connection = self._replace(connection)
                 result = use(connection, *arguments)
                 self._idle.append(connection)
-                if self._closed or len(self._idle) > MAX_IDLE:
+                if self._closed or self._surplus or len(self._idle) > MAX_IDLE:
                     self._close_idle()
                 return result
             except BaseException as error:
@@ -222,9 +224,15 @@ class FileDatabase:
         self._close_idle()
 
     def _close_idle(self) -> None:
+        # While one connection is open, SQLite keeps the handles of closed ones, because closing
+        # a handle ends the locks of the process. So when the peak is over, all are closed once.
+        kept = 0 if self._closed or (self._surplus and len(_users) == 1) else MAX_IDLE
         with contextlib.suppress(IndexError):  # another thread has taken the last one
-            while len(self._idle) > (0 if self._closed else MAX_IDLE):
+            while len(self._idle) > kept:
                 _discard(self._idle.popleft())
+                self._surplus = True
+        if kept == 0:
+            self._surplus = any(c.path == self.path and not c.closed for c in list(_connections))
 
     def _open(self) -> Connection:
         if self._closed:
@@ -379,7 +387,7 @@ def _connect(path: str) -> Connection:
     connection = sqlite3.connect(
         path, timeout=0.0, isolation_level=None, check_same_thread=False, factory=Connection
     )
-    connection.process = os.getpid()
+    connection.path, connection.process = path, os.getpid()
     _connections.add(connection)
     return connection
 
