@@ -103,6 +103,7 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(concurrency, "BLOCKED_S", 3.0)
     monkeypatch.setattr(concurrency, "SIGNALS_S", 0.5)
     monkeypatch.setattr(rules, "FILL_S", 1.0)
+    monkeypatch.setattr("kaizen_store.contract.single_flight.ANSWER_S", 0.12)
     monkeypatch.setattr(single_flight, "LEASE_S", 6.0)
 
 
