@@ -48,12 +48,15 @@ test: $(VENV)/dev-installed
 # programs, many random calls, threads and processes.
 SLOW_TESTS := $(addprefix tests/,browser crash notebooks scripts \
 	notebook/test_check_form.py notebook/test_errors.py notebook/test_project.py \
-	stores/test_forks.py stores/test_model.py stores/test_open_files.py stores/test_sharing.py)
+	stores/test_forks.py stores/test_interrupts.py stores/test_model.py \
+	stores/test_open_files.py stores/test_sharing.py)
 test-fast: $(VENV)/dev-installed
 	@echo "Left out: ruff, mypy, the outputs of the lessons, tests that are marked slow (such as the"
-	@echo "contract on faulty stores), $(SLOW_TESTS)."
+	@echo "contract on faulty stores), tests of the contract's command and of its pytest classes,"
+	@echo "$(SLOW_TESTS)."
 	@echo "'make test' runs them all."
-	$(BIN)/python -m pytest -q -m "not slow and not browser" $(addprefix --ignore=,$(SLOW_TESTS)) tests
+	$(BIN)/python -m pytest -q -m "not slow and not browser" -k "not test_the_command and not test_in_pytest" \
+		$(addprefix --ignore=,$(SLOW_TESTS)) tests
 
 test-matrix: $(VENV)/dev-installed
 	$(BIN)/tox run $(TOX_ARGS)
