@@ -29,6 +29,7 @@ from .health import health_check
 from .lookup_times import time_to_find
 from .pictures import RefreshBudget, TokenTimeline
 from .real_zoho import RealZoho
+from .stampede import Stampede
 from .table import fingerprint, token_table
 from .tracing import Diagram, Step, Trace, trace
 
@@ -45,6 +46,7 @@ __all__ = [
     "RefreshBudget",
     "RefreshForm",
     "SaveForm",
+    "Stampede",
     "Step",
     "SwitchForm",
     "TokenTimeline",
