@@ -66,14 +66,13 @@ _thread = threading.local()
 _users: list[int] = []  # the threads that use a connection to a file now
 _forking: list[int] = []  # the threads that are about to fork
 _held_locks: list[Any] = []
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+_file_databases: weakref.WeakSet[FileDatabase] = weakref.WeakSet()
 _memory_databases: weakref.WeakSet[MemoryDatabase] = weakref.WeakSet()
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows its file, which process opened it, and whether it is closed."""
+    """A connection that knows which process opened it, and whether it is closed."""
 
-    path = ""
     process: int | None = None  # None in memory, where a child has its own copy
     closed = False
 
@@ -111,7 +110,7 @@ class Transaction:
         connection = self.connection
         if connection is None or connection.process not in (None, os.getpid()):
             raise TransactionLost
-        return connection.select(statement, values)
+        return connection.execute(statement, values).fetchall()
 
 
 class FileDatabase:
@@ -126,6 +125,7 @@ class FileDatabase:
         self.path = str(path)
         self._set_up = set_up
         self._idle: deque[Connection] = deque()
+        self._connections: set[Connection] = set()  # those that are open
         self._file: os.stat_result | None = None  # the file that was opened at the path
         self._closed = False
         self._surplus = False  # whether more connections were open than are kept
@@ -134,6 +134,7 @@ class FileDatabase:
         except sqlite3.OperationalError as error:
             if not _is_busy(error):  # else the first call opens it, and waits
                 raise
+        _file_databases.add(self)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement outside a transaction and return the rows that it selects.
@@ -162,6 +163,10 @@ class FileDatabase:
             self._check_file()
             result = work(transaction)
             transaction.execute("COMMIT")
+        except sqlite3.Error as error:
+            if transaction.connection is None:
+                raise TransactionLost from error
+            raise
         finally:
             while begun and begun.pop() is not transaction:
                 pass
@@ -199,7 +204,7 @@ class FileDatabase:
                         connection.closed and isinstance(error, sqlite3.ProgrammingError)
                     )
                     # The error refers to the connection, which would keep its locks.
-                    _discard(connection)
+                    self._discard(connection)
                 deadline_s = deadline_s or time.monotonic() + BUSY_TIMEOUT_S
                 if not (busy or lost) or time.monotonic() >= deadline_s:
                     raise
@@ -229,10 +234,10 @@ class FileDatabase:
         kept = 0 if self._closed or (self._surplus and len(_users) == 1) else MAX_IDLE
         with contextlib.suppress(IndexError):  # another thread has taken the last one
             while len(self._idle) > kept:
-                _discard(self._idle.popleft())
+                self._discard(self._idle.popleft())
                 self._surplus = True
         if kept == 0:
-            self._surplus = any(c.path == self.path and not c.closed for c in list(_connections))
+            self._surplus = bool(self._connections)
 
     def _open(self) -> Connection:
         if self._closed:
@@ -243,6 +248,7 @@ class FileDatabase:
         self._check_file()
         connection = _connect(self.path)
         try:
+            self._connections.add(connection)
             # FULL: COMMIT returns when the disk has it (rule durable-saves).
             # https://www.sqlite.org/pragma.html#pragma_synchronous
             connection.execute("PRAGMA synchronous = FULL")
@@ -254,9 +260,25 @@ class FileDatabase:
                 _make_private(self.path)
                 self._file = os.stat(self.path)  # noqa: PTH116 - 3 times as fast as pathlib
         except BaseException:
-            _discard(connection)
+            self._discard(connection)
             raise
         return connection
+
+    def _discard(self, connection: Connection) -> None:
+        if connection.process != os.getpid() or connection.closed:
+            return
+        connection.closed = True
+        self._connections.discard(connection)
+        # A statement that an interrupt left open would keep the file open, with its transaction.
+        connection.cursor_for_all.close()
+        if connection.in_transaction:
+            connection.rollback()
+        connection.close()
+
+    def close_all(self) -> None:
+        """Close every connection, because this process is about to fork."""
+        for connection in list(self._connections):
+            self._discard(connection)
 
     def _check_file(self) -> None:
         # SQLite continues with a file that was removed or replaced, and sees no failure.
@@ -314,7 +336,7 @@ class MemoryDatabase:
         with self.lock():
             if self._closed or self._transaction is not None:
                 self._end_interrupted_transaction()
-            return self._connection.select(statement, values)
+            return self._connection.execute(statement, values).fetchall()
 
     def transaction(self, work: Callable[[Transaction], Result]) -> Result:
         """Call a function inside a transaction; see :class:`FileDatabase`."""
@@ -342,7 +364,7 @@ class MemoryDatabase:
             self._transaction.connection = None
             self._transaction = None
         if self._connection.in_transaction:
-            self._connection.rollback()
+            self._connection.execute("ROLLBACK")
 
     def backup(self, path: str) -> None:
         """Copy the database to a new file; see :class:`FileDatabase`."""
@@ -387,19 +409,8 @@ def _connect(path: str) -> Connection:
     connection = sqlite3.connect(
         path, timeout=0.0, isolation_level=None, check_same_thread=False, factory=Connection
     )
-    connection.path, connection.process = path, os.getpid()
-    _connections.add(connection)
+    connection.process = os.getpid()
     return connection
-
-
-def _discard(connection: Connection) -> None:
-    if connection.process in (None, os.getpid()) and not connection.closed:
-        connection.closed = True
-        # A statement that an interrupt left open would keep the file open, with its transaction.
-        connection.cursor_for_all.close()
-        if connection.in_transaction:
-            connection.rollback()
-        connection.close()
 
 
 def _begun_by_this_thread() -> list[Transaction]:
@@ -419,7 +430,7 @@ def _end_interrupted_transactions(path: str | None = None) -> None:
             continue
         if connection.in_transaction:
             transaction.connection = None
-            _discard(connection)
+            connection.execute("ROLLBACK")  # not closed: the code may be inside a call of it
 
 
 def _create_private_file(path: str) -> None:
@@ -469,14 +480,13 @@ def _before_fork() -> None:
     thread, deadline_s = threading.get_ident(), time.monotonic() + FORK_WAIT_S
     _forking.append(thread)
     _end_interrupted_transactions()
-    while others := [user for user in _users if user != thread]:
+    while others := [user for user in _users.copy() if user != thread]:
         if time.monotonic() >= deadline_s:
             break
         time.sleep(FORK_POLL_S)
     if not others:
-        for connection in list(_connections):
-            if connection.process is not None:
-                _discard(connection)
+        for file_database in list(_file_databases):
+            file_database.close_all()
     for database in list(_memory_databases):
         lock = database.lock()
         lock.acquire()
@@ -492,7 +502,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _held_locks.clear()
     _forking.clear()
-    _users[:] = [user for user in _users if user == threading.get_ident()]
+    _users[:] = [user for user in _users.copy() if user == threading.get_ident()]
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

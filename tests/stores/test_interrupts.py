@@ -191,7 +191,10 @@ class CustomStoreDict(RowStore):
         self.rows[row["id"]] = row
 
     def update_row(self, old, new):
-        self.rows = {row["id"]: row for row in (new if r == old else r for r in self.all_rows())}
+        if new["id"] == old["id"]:
+            self.rows[old["id"]] = new
+        else:
+            self.rows = {r["id"]: r for r in (new if r is old else r for r in self.all_rows())}
 
     def delete_row(self, row):
         del self.rows[row["id"]]
