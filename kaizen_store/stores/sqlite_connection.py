@@ -186,7 +186,8 @@ class FileDatabase:
                 except IndexError:
                     connection = self._open()
                 if connection.closed or connection.process != os.getpid():
-                    connection = self._replace(connection)
+                    unusable, connection = connection, None
+                    connection = self._replace(unusable)
                 result = use(connection, *arguments)
                 self._idle.append(connection)
                 if self._closed or self._surplus or len(self._idle) > MAX_IDLE:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def busy_store(request, tmp_path):
     for thread in threads:
         thread.start()
     yield store
+    assert all(thread.is_alive() for thread in threads), "a save in the parent failed"
     stop.set()
     for thread in threads:
         thread.join()
@@ -225,14 +227,17 @@ def test_the_workers_of_gunicorn_share_a_file(arguments, tmp_path):
     try:
         url = next(line.split()[-2] for line in server.stderr if "Listening at" in line)
         threading.Thread(target=server.stderr.read, daemon=True).start()
-        workers = set()
-        for number in range(1, 81):
+
+        def ask(number):
             answer = requests.get(f"{url}/{number}", timeout=30)
             answer.raise_for_status()
-            workers.add(answer.text)
+            return answer.text
+
+        with ThreadPoolExecutor(8) as pool:
+            workers = set(pool.map(ask, range(1, 161)))
     finally:
         server.terminate()
         server.wait(30)
     with CustomStoreSQLite(path) as store:
-        assert len(store.get_tokens()) == 81
+        assert len(store.get_tokens()) == 161
     assert len(workers) > 1
