@@ -2,36 +2,22 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-import compare_stores
 import pytest
 from zohocrmsdk.src.com.zoho.crm.api.initializer import Initializer
 
-from kaizen_store.contract import check
 from kaizen_store.practice import PracticeZoho
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def columns(table):
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
-    return {cells[0]: list(cells[1:]) for cells in zip(*rows, strict=True)}
-
-
-def test_the_comparison_is_the_one_that_the_command_prints():
-    names = ["`CustomStoreSQLite`", "`CustomStoreInMemory`", "`CustomStoreList`"]
-    names.append("SDK's `FileStore`")  # the column of DBStore needs a database server
-    printed = columns(
-        compare_stores.table({name: check(compare_stores.STORES[name]) for name in names})
-    )
-    shown = columns(re.search(r"^\| Rule .*?\n\n", README, re.DOTALL | re.MULTILINE)[0].strip())
-    assert {name: shown[name] for name in ["Rule", *names]} == printed
+TESTING = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 
 
 def code_with(text):
-    return next(code for code in re.findall(r"```python\n(.*?)```", README, re.S) if text in code)
+    blocks = re.findall(r"```python\n(.*?)```", README + TESTING, re.S)
+    return next(code for code in blocks if text in code)
 
 
 def test_the_code_for_your_project_runs_against_practice_zoho(tmp_path, monkeypatch):
@@ -50,6 +36,18 @@ def test_the_code_for_your_project_runs_against_practice_zoho(tmp_path, monkeypa
         exec(code, scope)
         with scope["store"] as store:
             assert store.find_token_by_id("1").get_access_token()
+
+
+def test_the_custom_store_is_short_and_passes_the_contract(tmp_path):
+    code = code_with("class DictionaryStore")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    (tmp_path / "mystore.py").write_text(code)
+    command = re.search(r"python (-m kaizen_store\.contract \S+)", README)[1]
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("\n23 passed, 2 not applicable\n")
 
 
 def test_the_code_for_tests_without_zoho_runs(tmp_path, monkeypatch):
