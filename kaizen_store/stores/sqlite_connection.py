@@ -329,12 +329,11 @@ class MemoryDatabase:
 
     def lock(self) -> Any:
         """Return the lock of this process: in a child, nobody would release its parent's."""
-        process = os.getpid()
-        return self._locks.get(process) or self._locks.setdefault(process, threading.RLock())
+        return self._locks.setdefault(os.getpid(), threading.RLock())
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement outside a transaction; see :class:`FileDatabase`."""
-        with self.lock():
+        with self._locks.get(os.getpid()) or self.lock():
             if self._closed or self._transaction is not None:
                 self._end_interrupted_transaction()
             return self._connection.execute(statement, values).fetchall()
