@@ -61,8 +61,14 @@ SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 FORK_WAIT_S, FORK_POLL_S = 2.0, 0.0002
 """How long a fork waits at most for other threads, and how often it looks, in seconds."""
 
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.begun: list[Transaction] = []  # the transactions of this thread, innermost last
+
+
 _logger = logging.getLogger("kaizen_store")
-_thread = threading.local()
+_thread = _Thread()
 _users: list[int] = []  # the threads that use a connection to a file now
 _forking: list[int] = []  # the threads that are about to fork
 _held_locks: list[Any] = []
@@ -156,7 +162,7 @@ class FileDatabase:
         return self._use(self._transact, work)
 
     def _transact(self, connection: Connection, work: Callable[[Transaction], Result]) -> Result:
-        transaction, begun = Transaction(connection, self.path), _begun_by_this_thread()
+        transaction, begun = Transaction(connection, self.path), _thread.begun
         try:
             begun.append(transaction)
             connection.execute("BEGIN IMMEDIATE")
@@ -413,18 +419,13 @@ def _connect(path: str) -> Connection:
     return connection
 
 
-def _begun_by_this_thread() -> list[Transaction]:
-    begun: list[Transaction] = _thread.__dict__.setdefault("begun", [])
-    return begun
-
-
 def _end_interrupted_transactions(path: str | None = None) -> None:
     """End the transactions of the code that a signal handler or ``__del__`` has interrupted.
 
     That code cannot end them before this call returns, so this call would wait for them forever.
     It starts them again when it continues.
     """
-    for transaction in _begun_by_this_thread():
+    for transaction in _thread.begun:
         connection = transaction.connection
         if path not in (None, transaction.path) or connection is None or connection.closed:
             continue
@@ -440,7 +441,7 @@ def _create_private_file(path: str) -> None:
     """
     if sys.platform == "linux":
         # It is not opened, because closing it would end the locks that another thread of this
-        # process may have on it already; see _has_too_many_open_files.
+        # process may have on it already; see error_hint.
         os.mknod(path, stat.S_IFREG | 0o600)
     else:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

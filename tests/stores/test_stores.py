@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -324,6 +325,138 @@ def test_rule_11_ids_of_the_posts_rows_are_not_handed_out_again(posts_database):
     with CustomStoreSQLite(posts_database) as store:
         store.delete_token("4")
         assert saved(store, user_token(9)).get_id() == "5"
+
+
+@pytest.fixture
+def database_of_0_1_0(tmp_path):
+    """Ids 1 to 12, 40 and 41 were issued; 3, 12 and 40 are deleted."""
+    path = tmp_path / "zohooauth.db"
+    path.write_bytes(Path(__file__).with_name("zohooauth_from_0_1_0.db").read_bytes())
+    return path
+
+
+def test_a_database_of_version_0_1_0_keeps_its_rows_and_reissues_no_id(database_of_0_1_0):
+    with sqlite3.connect(database_of_0_1_0) as database:
+        rows = database.execute("SELECT * FROM oauthtoken").fetchall()
+    with CustomStoreSQLite(database_of_0_1_0) as store:
+        assert [tuple(values.values()) for values in contents(store)] == rows and len(rows) == 12
+        store.delete_token("41")
+        assert saved(store, user_token(50)).get_id() == "42"
+        store.delete_tokens()
+    with CustomStoreSQLite(database_of_0_1_0) as store:
+        assert saved(store, user_token(51)).get_id() == "43"
+
+
+def test_a_user_with_two_clients_is_found_by_the_later_expiry(database_of_0_1_0):
+    with CustomStoreSQLite(database_of_0_1_0) as store:
+        user = "user1@example.com:6001"
+        assert store.find_token(make_token(user)).get_id() == "41"  # a tie: the newest row
+        saved(store, make_token(user, client_id="1000.PRACTICE", access_token="a", expires_in=SOON))
+        assert store.find_token(make_token(user)).get_id() == "1"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no file modes")
+def test_rule_23_a_database_that_others_can_read_becomes_private(posts_database):
+    posts_database.chmod(0o644)
+    with CustomStoreSQLite(posts_database):
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode) for path in posts_database.parent.iterdir()
+        }
+    assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no file modes")
+def test_rule_23_a_mode_that_cannot_be_changed_is_warned_of(posts_database, caplog, monkeypatch):
+    posts_database.chmod(0o644)
+
+    def chmod(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", chmod)
+    with CustomStoreSQLite(posts_database) as store:
+        assert len(store.get_tokens()) == 4
+    (record, *_) = caplog.records
+    assert record.levelno == logging.WARNING and "chmod 600" in record.getMessage()
+    assert str(posts_database) in record.getMessage()
+
+
+# What cannot be used
+
+
+def chain(error):
+    """Everything that an error leads to, as it could be shown."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return "".join(f"{e!r} {e} {vars(e)}" for e in seen)
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"expires_in": "4" * 5000}, "the expiry has 5,000 characters"),
+        ({"id": 2**70}, "an id is a string such as .1., not a int"),
+        ({"refresh_token": "refresh-secret-\ud800"}, "an unpaired surrogate"),
+        ({"user_name": "\udfff"}, "an unpaired surrogate"),
+    ],
+    ids=["expiry", "id", "surrogate", "surrogate in a name"],
+)
+def test_what_cannot_be_saved_raises_and_shows_no_secret(store, fields, what, caplog):
+    with pytest.raises(SDKException, match=what) as raised:
+        store.save_token(user_token(1, **fields))
+    assert raised.value.code == "TOKEN_STORE" and contents(store) == []
+    shown = chain(raised.value) + caplog.text
+    assert not any(secret in shown for secret in ("secret-", "access-1", "grant-1"))
+
+
+@pytest.mark.parametrize("id", [2**70, 1, None, b"1"], ids=repr)
+def test_an_id_that_is_not_a_string_raises(store, id):
+    saved(store, user_token(1))
+    for call in (store.find_token_by_id, store.delete_token):
+        with pytest.raises(SDKException, match="an id is a string"):
+            call(id)
+    assert len(store.get_tokens()) == 1
+
+
+def test_looking_up_an_unpaired_surrogate_finds_nothing_or_raises_without_it(store, caplog):
+    saved(store, user_token(1))
+    try:
+        assert store.find_token(make_token(access_token="secret-\ud800")) is None
+    except SDKException as error:
+        assert "unpaired surrogate" in str(error) and "secret-" not in chain(error) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "chosen", [("1000000000", "999999998"), ("9" * 20,), ("9" * 4300,)], ids=len
+)
+def test_rule_11_no_number_is_too_long_to_be_remembered(store, chosen):
+    for number, id in enumerate(chosen, 1):
+        saved(store, user_token(number, id=id))
+        store.delete_token(id)
+    for number in range(10, 15):
+        try:
+            assert saved(store, user_token(number)).get_id() not in chosen
+        except SDKException as error:
+            assert len(chosen[0]) == 4300 and "4300" in str(error)  # Python's limit of digits
+
+
+def test_rule_10_an_id_of_another_user_or_client_is_refused(store):
+    saved(store, user_token(1), user_token(2))
+    before = contents(store)
+    for fields in ({"user_name": "user3@example.com:6003"}, {"client_id": "1000.OTHER"}):
+        with pytest.raises(SDKException, match="belongs to the row of another"):
+            store.save_token(user_token(1, id="1", **fields))
+    assert contents(store) == before
+
+
+def test_rule_12_an_access_token_without_an_expiry_clears_the_stored_one(store):
+    saved(store, user_token(1))
+    store.save_token(make_token("user1@example.com:6001", access_token="new"))
+    assert [values["expiry_time"] for values in contents(store)] == [None]
+    store.save_token(user_token(1))
+    store.save_token(make_token("user1@example.com:6001", access_token="access-1"))
+    assert [values["expiry_time"] for values in contents(store)] == [SOON]
 
 
 @pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
