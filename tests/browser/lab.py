@@ -45,7 +45,14 @@ def run_all(page: Page) -> None:
         f"""{NOTEBOOK}.content.widgets.filter(cell => cell.model.type === 'code')
             .map(cell => cell.model.executionCount)"""
     )
-    assert counts and counts == list(range(1, len(counts) + 1)), f"Run All stopped: {counts}"
+    errors = page.evaluate(
+        f"""{NOTEBOOK}.content.widgets.filter(cell => cell.model.type === 'code')
+            .flatMap(cell => cell.model.outputs.toJSON())
+            .filter(output => output.output_type === 'error')
+            .map(output => `${{output.ename}}: ${{output.evalue}}`)"""
+    )
+    expected = list(range(1, len(counts) + 1))
+    assert counts and counts == expected, f"Run All stopped: {counts} {errors}"
 
 
 def output_of(page: Page, count: int) -> Locator:

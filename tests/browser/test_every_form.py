@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 # By lesson: what is filled in, what the form then says, and what mends it.
 BAD_INPUTS = {
-    "00_start_here": ({}, "client secret is another one", {}),
+    "00_start_here": ({}, "client secret is wrong", {}),
     "01_initialize_the_sdk": ({"Client secret": ""}, "Zoho does not accept this grant", {}),
     "02_save_a_token": ({"Expires in": "soon"}, "whole number of minutes", {"Expires in": "5"}),
     "03_find_a_token": ({"Find by": "access token"}, "None: no token", {"Find by": "user name"}),
@@ -24,8 +24,8 @@ BAD_INPUTS = {
     ),
     "07_write_your_own_store": (
         {"Store": "DictionaryStore"},
-        "The first is rule 1",
-        {"Store": "MyStore"},
+        "The first failed rule is user-and-client",
+        {"Store": "CustomStoreList"},
     ),
     "08_many_users_many_organisations": ({"Row": "99"}, "There is no row 99", {"Row": "1"}),
     "09_take_it_to_your_project": ({}, "nothing is overwritten", {"Folder": "another"}),
@@ -134,7 +134,7 @@ def test_a_form_is_used_with_the_keyboard_alone(lab, page):
     page.keyboard.press("Control+A")
     page.keyboard.type("99")
     page.keyboard.press("Tab")
-    expect(form.get_by_label("Before it")).to_be_focused()
+    expect(form.get_by_label("Before the refresh")).to_be_focused()
     page.keyboard.press("Tab")
     focused = form.locator("button:focus-visible")
     expect(focused).to_have_count(1)
@@ -153,6 +153,6 @@ def test_a_form_is_used_with_the_keyboard_alone(lab, page):
     # A closed list leaves its keys to JupyterLab (ipywidgets issue 3912), an open one does not.
     for key in ("Space", "ArrowDown", "Enter", "Tab"):
         page.keyboard.press(key)
-    expect(form.get_by_label("Before it")).to_have_value("no time passes")
+    expect(form.get_by_label("Before the refresh")).to_have_value("no time passes")
     page.keyboard.press("Space")
     expect(form.get_by_role("status")).to_contain_text("✔")

@@ -17,8 +17,8 @@ def test_the_form_of_lesson_01_is_typed_into_and_clicked(lab, page):
     assert form.count() == 1
     form.get_by_label("Who consents").select_option(index=1)
     form.get_by_label("Database file").fill("second.db")
-    form.get_by_role("button", name="Initialise").click()
-    expect(form.get_by_role("status")).to_contain_text("✔ The SDK is initialised for ben.okafor")
+    form.get_by_role("button", name="Initialize").click()
+    expect(form.get_by_role("status")).to_contain_text("✔ The SDK is initialized for ben.okafor")
     table = form.locator("table").first
     expect(table.locator("tbody tr")).to_have_count(1)
     expect(table).to_contain_text("ben.okafor@example.com")
@@ -27,7 +27,7 @@ def test_the_form_of_lesson_01_is_typed_into_and_clicked(lab, page):
     screenshot(form, "01-form-second-user")
 
     form.get_by_label("The token").fill("a used grant token")
-    form.get_by_role("button", name="Initialise").click()
+    form.get_by_role("button", name="Initialize").click()
     expect(form.get_by_role("status")).to_contain_text("✖ Not done: Zoho does not accept this")
     expect(form.get_by_label("The token")).to_have_value("")
     expect(table).to_contain_text("ben.okafor@example.com")
@@ -42,19 +42,19 @@ def test_a_user_consents_in_the_browser(where, request, page):
     run_all(page)
     form = page.locator(".kaizen-form")
     status = form.get_by_role("status")
-    answers = [("Deny", "You have denied it", "✖ Not done: You denied it in the browser.")]
-    answers.append(("Allow", "You have allowed it", "✔ The SDK is initialised for carla.mendes"))
+    answers = [("Deny", "Access denied", "✖ Not done: Access denied in the browser.")]
+    answers.append(("Allow", "Access granted", "✔ The SDK is initialized for carla.mendes"))
     for decision, said, shown in answers:
         with page.expect_popup() as opened:
             form.get_by_role("link", name="Consent in the browser").click()
         consent = opened.value
-        consent.get_by_label("Who consents").select_option(index=2)
+        consent.get_by_label("User").select_option(index=2)
         screenshot(consent, f"01-consent-{where}")
         consent.get_by_role("button", name=decision).click()
         expect(consent.get_by_role("heading")).to_have_text(said)
         screenshot(consent, f"01-consent-{where}-{decision.lower()}")
         consent.close()
-        form.get_by_role("button", name="Initialise").click()
+        form.get_by_role("button", name="Initialize").click()
         expect(status).to_contain_text(shown)
 
 
