@@ -11,9 +11,9 @@ from .pictures import CELL, REFUSED, TABLE, USED
 TOKEN_PATH = "/oauth/v2/token"
 WAITED = "border: 1px dashed var(--jp-border-color1, #888)"
 
-ISSUED = ("█ request", "access token", USED)
+ISSUED = ("■ request", "access token", USED)
 DENIED = ("✖ request", "Access Denied", REFUSED)
-READ_ROW = ("░ wait", "access token from the row", WAITED)
+READ_ROW = ("… wait", "access token from the row", WAITED)
 FAILED = ("✖ wait", "error", REFUSED)
 
 
@@ -74,7 +74,7 @@ class Stampede:
                 f'<tr><td style="{CELL}">{number}</td><td style="{CELL}; width: 50%">{bar}</td>'
                 f'<td style="{CELL}">{gets}</td></tr>'
             )
-        names = ("worker", "while the token server takes its time", "gets")
+        names = ("worker", "during the token request", "result")
         heads = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
         return (
             f'<div style="overflow-x: auto; max-width: 760px" tabindex="0"><table style="{TABLE}">'

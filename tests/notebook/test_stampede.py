@@ -45,7 +45,7 @@ def test_without_single_flight_each_worker_sends_a_request_and_some_are_refused(
     shown = stampede(zoho, FileStore(str(tmp_path / "tokens.csv")), tmp_path, 12)
     assert shown.counts == {"workers": 12, "requests": 12, "refused": 2, "succeeded": 10}
     lines = repr(shown).splitlines()
-    assert lines[0] == " 1  █ request  access token"
+    assert lines[0] == " 1  ■ request  access token"
     assert lines[11] == "12  ✖ request  Access Denied"
     assert (
         lines[12] == "12 workers sent 12 requests. Zoho refused 2. 10 workers got an access token."
@@ -58,8 +58,8 @@ def test_with_single_flight_one_worker_sends_it_and_the_others_read_the_row(zoho
         shown = stampede(zoho, store, tmp_path, 4)
     assert shown.counts == {"workers": 4, "requests": 1, "refused": 0, "succeeded": 4}
     assert repr(shown).splitlines() == [
-        " 1  █ request  access token",
-        *[f" {number}  ░ wait     access token from the row" for number in (2, 3, 4)],
+        " 1  ■ request  access token",
+        *[f" {number}  … wait     access token from the row" for number in (2, 3, 4)],
         "4 workers sent 1 request. 4 workers got an access token.",
     ]
 
