@@ -4,9 +4,10 @@ import argparse
 import importlib
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
-from . import Result, UnusableStoreError, check
+from . import UnusableStoreError, check
 
 
 def main() -> int:
@@ -30,18 +31,14 @@ def main() -> int:
         parser.error(f"{error}; write package.module:name")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-    def show(result: Result) -> None:
-        sys.stdout.write(f"{result}\n")
-        sys.stdout.flush()
-
+    show = partial(print, flush=True)
     try:
         report = check(make_store, progress=show)
     except UnusableStoreError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
         return 130
-    sys.stdout.write(f"{report.summary}\n")
+    show(report.summary)
     return 1 if report.failed else 0
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from logging.handlers import BufferingHandler
 from typing import Any
 
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
@@ -49,12 +50,12 @@ class Rule:
 
 
 def rule(
-    id: str, *, title: str, sentence: str, hint: str, needs_process: bool = False
+    title: str, sentence: str, hint: str, needs_process: bool = False
 ) -> Callable[[Callable[[Case], None]], Rule]:
-    """Turn a check into a :class:`Rule`; the parameters are the rule's."""
+    """Turn a check into a :class:`Rule`; the id is the name of the check, with hyphens."""
 
     def decorate(check: Callable[[Case], None]) -> Rule:
-        return Rule(id, title, sentence, hint, check, needs_process)
+        return Rule(check.__name__.replace("_", "-"), title, sentence, hint, check, needs_process)
 
     return decorate
 
@@ -75,34 +76,6 @@ class UnusableStoreError(ValueError):
     """No rule can be checked, because there is no empty store; the text says what to do."""
 
 
-def make_empty_store(make_store: MakeStore) -> TokenStore:
-    """Return the store that a check starts with.
-
-    :param make_store: makes an empty store.
-    :raises UnusableStoreError: when it does not.
-    """
-    require_no_arguments(make_store)
-    try:
-        store = make_store()
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise UnusableStoreError(f"the store could not be created, {problem}") from error
-    if not isinstance(store, TokenStore):
-        raise UnusableStoreError(
-            f"a {type(store).__name__} was created, but the SDK takes a subclass of TokenStore"
-        )
-    try:
-        count = len(store.get_tokens())
-    except Exception:  # rule list-all reports it
-        count = 0
-    if count:
-        raise UnusableStoreError(
-            f"the store already has {count} token{'s' * (count > 1)}: give a class or function "
-            "that creates an empty store in each new working directory"
-        )
-    return store
-
-
 def require_no_arguments(make_store: MakeStore) -> None:
     """Raise :class:`UnusableStoreError` if a store cannot be created without arguments."""
     try:
@@ -115,6 +88,31 @@ def require_no_arguments(make_store: MakeStore) -> None:
         ) from None
     except ValueError:  # a callable written in C without a signature: the call itself will tell
         pass
+
+
+def make_empty_store(make_store: MakeStore) -> TokenStore:
+    """Return the store that a check starts with, or raise :class:`UnusableStoreError`."""
+    require_no_arguments(make_store)
+    try:
+        store = make_store()
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise UnusableStoreError(f"the store could not be created, {problem}") from error
+    if not isinstance(store, TokenStore):
+        kind = type(store).__name__
+        raise UnusableStoreError(
+            f"a {kind} was created, but the SDK takes a subclass of TokenStore"
+        )
+    try:
+        count = len(store.get_tokens())
+    except Exception:  # rule list-all reports it
+        count = 0
+    if count:
+        raise UnusableStoreError(
+            f"the store already has {count} token{'s' * (count > 1)}: give a class or function "
+            "that creates an empty store in each new working directory"
+        )
+    return store
 
 
 class Case:
@@ -141,11 +139,15 @@ class Case:
         """Return the values of all stored tokens, by user name."""
         return {values["user_name"]: values for values in self.rows()}
 
+    def row_of(self, number: int) -> Values:
+        """Return the values of the row of user 1, 2, 3 …."""
+        rows = self.by_user()
+        expect(user_name(number) in rows, "a token that was saved is not listed by get_tokens")
+        return rows[user_name(number)]
+
     def id_of(self, number: int) -> str:
         """Return the id of the row of user 1, 2, 3 …."""
-        row = self.by_user().get(user_name(number))
-        expect(row, "a token that was saved is not listed by get_tokens")
-        return str(row and row["id"])
+        return str(self.row_of(number)["id"])
 
     def find(self, **fields: Any) -> OAuthToken | None:
         """Return what the store finds for a token with these fields."""
@@ -156,22 +158,31 @@ class Case:
         found = self.find(**fields)
         return None if found is None else found.get_access_token()
 
+    def expect_match(self, expected: str | None, /, **fields: Any) -> None:
+        """Expect that a token with these fields finds the row with an access token, or none."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        what = f"a token with {shown or 'nothing'}"
+        if expected is None:
+            expect(self.find(**fields) is None, f"{what} found a row")
+        else:
+            found = self.access_token(**fields)
+            expect(found == expected, f"{what} did not find the row with {expected}")
+
+    def expect_row_count(self, count: int, situation: str) -> None:
+        """Expect that the store has this many rows."""
+        rows = len(self.store.get_tokens())
+        expect(rows == count, f"{situation}: there are {rows} rows, not {count}")
+
     @cached_property
     def is_shared(self) -> bool:
         """Whether another store, created in the same place, sees the tokens of this one."""
         self.store.save_token(user_token(999))
         try:
             other = self.make_store()
-            return other is not self.store and any(
-                token.get_access_token() == "access-999" for token in other.get_tokens()
-            )
+            tokens = [token.get_access_token() for token in other.get_tokens()]
+            return other is not self.store and "access-999" in tokens
         finally:
             self.store.delete_token(self.id_of(999))
-
-    def require_shared_storage(self) -> None:
-        """Raise :class:`NotApplicableError` if the tokens are gone with their process."""
-        if not self.is_shared:
-            raise NotApplicableError("the tokens of this store are gone with its process")
 
 
 def expect(condition: object, message: str) -> None:
@@ -199,26 +210,17 @@ def raises_store_error(action: str) -> Iterator[None]:
 
 
 @contextmanager
-def log_texts() -> Iterator[list[tuple[int, str]]]:
-    """Collect the level and text of each message that is logged inside a block."""
-    handler, root = _Collector(), logging.getLogger()
+def logged_records() -> Iterator[list[logging.LogRecord]]:
+    """Collect what is logged inside a block, on every level."""
+    handler, root = BufferingHandler(capacity=100_000), logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        yield handler.texts
+        yield handler.buffer
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-
-
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.texts: list[tuple[int, str]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append((record.levelno, logging.Formatter().format(record)))
 
 
 def can_fork() -> bool:
@@ -227,18 +229,25 @@ def can_fork() -> bool:
 
 
 def in_child(target: Callable[..., None], *arguments: Any) -> Any:
-    """Start a function in a child process, which inherits everything that is open.
+    """Start a function in a child process, which inherits everything that is open, and return it.
 
-    :returns: the process; its ``exitcode`` is 0 if the function has returned.
+    Its ``exitcode`` is 0 if the function has returned.
     """
+
+    def run_quietly() -> None:
+        try:
+            target(*arguments)
+        except Exception:
+            sys.exit(1)  # multiprocessing would print the traceback between the lines of the report
+
     context: Any = multiprocessing.get_context("fork")
-    process = context.Process(target=_run_quietly, args=(target, arguments))
+    process = context.Process(target=run_quietly)
     process.start()
     return process
 
 
-def _run_quietly(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    try:
-        target(*arguments)
-    except Exception:
-        sys.exit(1)  # multiprocessing would print the traceback between the lines of the report
+def count_failed(children: list[Any]) -> int:
+    """Wait for child processes, and return how many of them have failed."""
+    for child in children:
+        child.join(60)
+    return sum(child.exitcode != 0 for child in children)

@@ -14,7 +14,7 @@ import textwrap
 import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import rules, single_flight, storage_rules
 from .case import (
@@ -28,9 +28,6 @@ from .case import (
     can_fork,
     require_no_arguments,
 )
-
-if TYPE_CHECKING:  # in the browser there is no such module
-    from multiprocessing.connection import Connection
 
 RULES: tuple[Rule, ...] = tuple(
     value
@@ -66,22 +63,16 @@ class Result:
     reason: str = ""
 
     def __str__(self) -> str:
-        line = f"{_sign(self.state)} {self.rule.id:17} {self.rule.title}"
+        sign, ascii_sign = SIGNS[self.state]
+        try:
+            sign.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        except UnicodeEncodeError:
+            sign = ascii_sign
+        lines = [f"{sign} {self.rule.id:17} {self.rule.title}"]
         if self.state == "failed":
-            line += "".join(
-                "\n" + textwrap.indent(textwrap.fill(text, 90), "    ")
-                for text in (f"Reason: {self.reason}.", f"Hint: {self.rule.hint}.")
-            )
-        return line
-
-
-def _sign(state: str) -> str:
-    sign, ascii_sign = SIGNS[state]
-    try:
-        sign.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except UnicodeEncodeError:
-        return ascii_sign
-    return sign
+            for text in (f"Reason: {self.reason}.", f"Hint: {self.rule.hint}."):
+                lines.append(textwrap.indent(textwrap.fill(text, 90), "    "))
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -99,11 +90,8 @@ class Report:
     def summary(self) -> str:
         """One line, such as "23 passed, 1 failed, 1 not applicable"."""
         states = [result.state for result in self.results]
-        return ", ".join(
-            f"{states.count(state)} {state}"
-            for state in SIGNS
-            if state == "passed" or state in states
-        )
+        shown = [state for state in SIGNS if state == "passed" or state in states]
+        return ", ".join(f"{states.count(state)} {state}" for state in shown)
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.results), self.summary])
@@ -111,25 +99,20 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        left = 'style="text-align: left"'
-        heads = "".join(f"<th {left}>{head}</th>" for head in ("", "rule", "reason", "hint"))
-        rows = "".join(
-            f"<tr>{''.join(f'<td {left}>{html.escape(text)}</td>' for text in _cells(result))}</tr>"
-            for result in self.results
-        )
-        return (
-            f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<p>{html.escape(self.summary)}</p>"
-        )
+        heads = _html_row("th", "", "rule", "reason", "hint")
+        rows = ""
+        for result in self.results:
+            rule, state = result.rule, result.state
+            hint = rule.hint if state == "failed" else ""
+            cells = (f"{SIGNS[state][0]} {state}", f"{rule.id}: {rule.sentence}", result.reason)
+            rows += _html_row("td", *cells, hint)
+        table = f"<table><thead>{heads}</thead><tbody>{rows}</tbody></table>"
+        return f"{table}<p>{html.escape(self.summary)}</p>"
 
 
-def _cells(result: Result) -> tuple[str, ...]:
-    return (
-        f"{SIGNS[result.state][0]} {result.state}",
-        f"{result.rule.id}: {result.rule.sentence}",
-        result.reason,
-        result.rule.hint if result.state == "failed" else "",
-    )
+def _html_row(tag: str, *texts: str) -> str:
+    left = 'style="text-align: left"'
+    return f"<tr>{''.join(f'<{tag} {left}>{html.escape(text)}</{tag}>' for text in texts)}</tr>"
 
 
 def check(
@@ -160,13 +143,7 @@ def check(
 
 
 def check_rule(rule: Rule, make_store: MakeStore, timeout_s: float = CHECK_TIMEOUT_S) -> Result:
-    """Check a token store against one rule; see :func:`check`.
-
-    :param rule: one of ``RULES``.
-    :param make_store: creates an empty store.
-    :param timeout_s: how long the check may take, in seconds.
-    :raises UnusableStoreError: when there is no empty store to check; its text says what to do.
-    """
+    """Check a token store against one rule, one of ``RULES``; see :func:`check`."""
     with tempfile.TemporaryDirectory(prefix="contract-", ignore_cleanup_errors=True) as folder:
         if can_fork():
             state, reason = _run_in_child(rule, make_store, folder, timeout_s)
@@ -184,36 +161,31 @@ def _run_in_child(
 ) -> tuple[str, str]:
     context: Any = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_result, args=(rule, make_store, folder, theirs))
+
+    def send_result() -> None:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+        theirs.send(_run_here(rule, make_store, folder))
+
+    process = context.Process(target=send_result)
     process.start()
     try:
         theirs.close()
-        # A group of its own: what the check has started ends with it, also after Ctrl-C here.
+        # A separate group: what the check has started ends with it, also after Ctrl-C here.
         with contextlib.suppress(OSError):  # the child has set it, or has already ended
             os.setpgid(process.pid, process.pid)
-        return _receive(ours, process, timeout_s)
+        if not ours.poll(timeout_s):
+            return "failed", f"the check did not end within {timeout_s:g} seconds"
+        state, reason = ours.recv()
+    except EOFError:
+        process.join()
+        return "failed", f"the store ended the process (exit code {process.exitcode})"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.join()
         ours.close()
-
-
-def _receive(ours: Connection, process: Any, timeout_s: float) -> tuple[str, str]:
-    if not ours.poll(timeout_s):
-        return "failed", f"the check did not end within {timeout_s:g} seconds"
-    try:
-        state, reason = ours.recv()
-    except EOFError:
-        process.join()
-        return "failed", f"the store ended the process (exit code {process.exitcode})"
     return state, reason
-
-
-def _send_result(rule: Rule, make_store: MakeStore, folder: str, results: Connection) -> None:
-    with contextlib.suppress(OSError):
-        os.setpgid(0, 0)
-    results.send(_run_here(rule, make_store, folder))
 
 
 def _run_here(rule: Rule, make_store: MakeStore, folder: str) -> tuple[str, str]:
@@ -223,7 +195,7 @@ def _run_here(rule: Rule, make_store: MakeStore, folder: str) -> tuple[str, str]
     # The report has what the store logs; without a handler it would appear between the lines.
     root.addHandler(quiet)
     os.chdir(folder)
-    case = None
+    case = None  # it lives until the working directory is restored
     try:
         case = Case(make_store)
         rule.check(case)

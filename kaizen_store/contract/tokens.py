@@ -10,6 +10,8 @@ from ..stores.token_row import row_from_token
 SOON, LATER = "4070908800000", "4070912400000"
 """Two expiries in epoch milliseconds, an hour apart, far in the future."""
 
+CLIENT = {"client_id": "1000.PRACTICE", "client_secret": "practice-secret"}
+
 
 def make_token(
     user_name: str | None = None, expires_in: str | None = None, **fields: Any
@@ -34,18 +36,11 @@ def user_token(number: int, **fields: Any) -> OAuthToken:
     :param number: the number of the user.
     :param fields: the values that differ.
     """
-    values = {
-        "user_name": user_name(number),
-        "client_id": "1000.PRACTICE",
-        "client_secret": "practice-secret",
-        "refresh_token": f"refresh-{number}",
-        "access_token": f"access-{number}",
-        "grant_token": f"grant-{number}",
-        "redirect_url": "https://example.com/callback",
-        "api_domain": "https://www.zohoapis.eu",
-        "expires_in": SOON,
-    }
-    return make_token(**(values | fields))
+    names = ("refresh", "access", "grant")
+    values = CLIENT | {f"{name}_token": f"{name}-{number}" for name in names}
+    values |= {"user_name": user_name(number), "expires_in": SOON}
+    values |= {"redirect_url": "https://example.com/callback"}
+    return make_token(**(values | {"api_domain": "https://www.zohoapis.eu"} | fields))
 
 
 def user_name(number: int) -> str:

@@ -96,7 +96,7 @@ class RefreshTokenOfAnyClient(CustomStoreList):
 
 
 class ClientWithoutItsSecret(CustomStoreList):
-    reason = "no client secret"
+    reason = "client_id='1000.PRACTICE' found a row"
 
     def find_token(self, token):
         found = super().find_token(token)
@@ -232,7 +232,7 @@ class UpdateErasesWhatIsMissing(CustomStoreList):
 
 
 class KeepsAStaleExpiry(CustomStoreList):
-    reason = "the stored expiry"
+    reason = "a wrong expiry_time"
 
     def update_row(self, old, new):
         super().update_row(old, new | {"expiry_time": new["expiry_time"] or old["expiry_time"]})
