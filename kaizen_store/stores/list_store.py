@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class CustomStoreList(RowStore):
-    """Keeps tokens in a list of rows; each row is a dictionary of ten values.
+    """Keeps tokens in a list of rows; each row is a dictionary.
 
     It is for reading, for lessons and for tests. Every call looks through the whole list: with a
     hundred users that is faster than a database, with ten thousand it is slower. Threads share it.

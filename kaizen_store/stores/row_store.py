@@ -33,7 +33,8 @@ class RowStore(TokenStore):
     enough for a storage inside one process.
 
     A storage that processes share also implements :meth:`transaction`, :meth:`get_value` and
-    :meth:`set_value`. A large one implements :meth:`rows_with` with an index.
+    :meth:`set_value`; with more than some hundred rows, :meth:`rows_with`. Rows are changed only
+    inside a transaction, on the store that it passes on; they are read inside and outside.
 
     Threads and processes that find the same expired token send one request to Zoho; see
     ``single_flight``. If a worker dies during its request, the next one tries after at most
@@ -81,7 +82,7 @@ class RowStore(TokenStore):
     def rows_with(self, column: str, value: str) -> list[Row]:
         """Return all rows with exactly this value in a column, oldest first.
 
-        :param column: one of ``token_row.KEY_COLUMNS``.
+        :param column: "id", "user_name", "access_token", "grant_token" or "refresh_token".
         :param value: the value, which is never empty.
         """
         return [row for row in self.all_rows() if row[column] == value]
@@ -115,10 +116,14 @@ class RowStore(TokenStore):
         """Call a function that reads and changes rows, while nobody else changes any.
 
         Here, a lock keeps the other threads of this process waiting. A storage that processes
-        share locks it for all of them; or it calls ``work`` again if another process has written
-        meanwhile. After an error, the storage is as it was before.
+        share locks it for all of them. Or it lets ``work`` change a copy, as ``CustomStoreList``
+        does, and writes the copy only if no other process has written meanwhile; otherwise, also
+        if ``work`` has raised an error, it calls ``work`` again. After an error, the storage is as
+        it was before. Close a connection after any error, interrupts included: an answer that
+        nobody has read may still arrive on it.
 
-        :param work: a function of one argument, the store to read and change.
+        :param work: a function of one argument, the store to read and change: this one, or a copy
+            of it. It reads everything before its first change.
         :returns: what ``work`` returns.
         """
         # A forked child has its own lock: the thread that holds this one may not exist there.
@@ -280,21 +285,26 @@ class _Rows:
 def _save_row(row: Row, rows: RowStore) -> str:
     """Save the row of a token, and return its id."""
     stored = token_row.match_row(row, rows.rows_with)
+    duplicates: list[Row] = []
     if stored is None:
         new = row | {"id": row["id"] or _new_id(rows)}
-        rows.add_row(new)
     else:
         token_row.check_owner(stored, row)
         new = token_row.merge_rows(stored, row)
         duplicates = token_row.find_duplicates(stored, new, rows.rows_with)
         for duplicate in duplicates:
             new = token_row.absorb_row(new, duplicate)
-        if new != stored:
-            rows.update_row(stored, new)
-        for duplicate in duplicates:
-            rows.delete_row(duplicate)
-    if row["id"] and (stored is None or stored["id"] != row["id"]):
-        _record_id(rows, row["id"])
+    id_is_new = stored is None or new["id"] != stored["id"]
+    last_id = _last_id_to_record(rows, new["id"]) if id_is_new else None
+    # The changes: every read is above.
+    if last_id is not None:
+        rows.set_value("last_id", last_id)
+    if stored is None:
+        rows.add_row(new)
+    elif new != stored:
+        rows.update_row(stored, new)
+    for duplicate in duplicates:
+        rows.delete_row(duplicate)
     return str(new["id"])
 
 
@@ -302,39 +312,38 @@ def _delete_row(id: str, rows: RowStore) -> None:
     found = rows.rows_with("id", id)
     if not found:
         raise token_row.unknown_id()
-    _record_id(rows)
+    last_id = _last_id_to_record(rows)
+    if last_id is not None:
+        rows.set_value("last_id", last_id)
     rows.delete_row(found[0])
 
 
 def _delete_all_rows(rows: RowStore) -> None:
-    _record_id(rows)
+    last_id = _last_id_to_record(rows)
+    if last_id is not None:
+        rows.set_value("last_id", last_id)
     rows.delete_all_rows()
 
 
 def _new_id(rows: RowStore) -> str:
     """Return an id that was never issued before (rule ``unique-ids``)."""
-    number = _record_id(rows) + 1
+    number = _last_id(rows) + 1
     while rows.rows_with("id", str(number)):  # another program has added it
         number += 1
-    rows.set_value("last_id", str(number))
     return str(number)
 
 
-def _record_id(rows: RowStore, id: str | None = None) -> int:
-    """Record the highest number that was ever an id, and return it.
-
-    :param rows: the store.
-    :param id: an id that the application has chosen.
-    """
+def _last_id(rows: RowStore) -> int:
     recorded = rows.get_value("last_id")
-    if recorded is None:
-        last = max((token_row.numeric_id(row["id"]) for row in rows.all_rows()), default=0)
-    else:
-        last = token_row.numeric_id(recorded)
-    highest = max(last, token_row.numeric_id(id))
-    if recorded is None or highest > last:
-        rows.set_value("last_id", str(highest))
-    return highest
+    if recorded is not None:
+        return token_row.numeric_id(recorded)
+    return max((token_row.numeric_id(row["id"]) for row in rows.all_rows()), default=0)
+
+
+def _last_id_to_record(rows: RowStore, id: str | None = None) -> str | None:
+    """Return the highest number that was ever an id, or None if it is recorded already."""
+    highest = str(max(_last_id(rows), token_row.numeric_id(id)))
+    return None if rows.get_value("last_id") == highest else highest
 
 
 def _without_secrets(error: Exception) -> Exception:
