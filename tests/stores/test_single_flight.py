@@ -1,6 +1,7 @@
 """Single-flight refresh: what happens around the one request. scripts/stampede.py has the crowd."""
 
 import copy
+import inspect
 import logging
 import pickle
 import threading
@@ -18,9 +19,16 @@ from kaizen_store.stores import single_flight
 from kaizen_store.stores.single_flight import Lease
 
 
+not_with_5_0 = pytest.mark.skipif(
+    "find_user" not in inspect.signature(OAuthToken).parameters,
+    reason="SDK 5-0 does not look up the user's name, and raises the error of a save",
+)
+
+
 @pytest.fixture(autouse=True)
 def uninitialized_sdk(monkeypatch):
     monkeypatch.setattr(Initializer, "initializer", None)
+    monkeypatch.setattr(Initializer.LOCAL, "init", None, raising=False)  # of 5-0, for each thread
     # The SDK logs a failing save with a broken format, which pytest would raise as an error.
     monkeypatch.setattr(logging.getLogger("SDKLogger"), "disabled", True)
 
@@ -84,6 +92,7 @@ def store_values(store):
     return list(store._values)
 
 
+@not_with_5_0
 def test_a_user_who_authorizes_again_keeps_the_row_and_its_id(store, zoho, tmp_path):
     initialize(zoho, store, tmp_path)
     zoho.advance(hours=1)
@@ -159,6 +168,7 @@ def test_waiting_ends_with_an_error_that_says_why(store, zoho, tmp_path, monkeyp
         OAuthToken(id="1").get_token()
 
 
+@not_with_5_0
 def test_a_store_that_cannot_keep_a_lease_does_not_stop_the_program(zoho, tmp_path, monkeypatch):
     store = CustomStoreInMemory()
     initialize(zoho, store, tmp_path)
