@@ -249,5 +249,5 @@ def in_child(target: Callable[..., None], *arguments: Any) -> Any:
 def count_failed(children: list[Any]) -> int:
     """Wait for child processes, and return how many of them have failed."""
     for child in children:
-        child.join(60)
+        child.join(40)
     return sum(child.exitcode != 0 for child in children)
