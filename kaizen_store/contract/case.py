@@ -50,14 +50,10 @@ class Rule:
 
 
 def rule(
-    title: str, sentence: str, hint: str, needs_process: bool = False
+    id: str, title: str, sentence: str, hint: str, needs_process: bool = False
 ) -> Callable[[Callable[[Case], None]], Rule]:
-    """Turn a check into a :class:`Rule`; the id is the name of the check, with hyphens."""
-
-    def decorate(check: Callable[[Case], None]) -> Rule:
-        return Rule(check.__name__.replace("_", "-"), title, sentence, hint, check, needs_process)
-
-    return decorate
+    """Turn a check into a :class:`Rule`; the parameters are its fields."""
+    return lambda check: Rule(id, title, sentence, hint, check, needs_process)
 
 
 class RuleError(AssertionError):

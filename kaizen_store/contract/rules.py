@@ -35,6 +35,7 @@ FILL_S = 4.0
 
 
 @rule(
+    "id-first",
     "an id is matched first",
     "A token with an id matches the row with that id. If no row has it, the other fields of the "
     "token decide.",
@@ -48,6 +49,7 @@ def id_first(case: Case) -> None:
 
 
 @rule(
+    "user-and-client",
     "a user name matches the row of that user and client",
     "A token with a user name matches the user's row for the token's client. Without a client id, "
     "it matches the user's row whose access token expires last; on a tie, the newest row.",
@@ -72,6 +74,7 @@ def user_and_client(case: Case) -> None:
 
 
 @rule(
+    "access-token-only",
     "an access token without a client matches its row",
     "A token with an access token, and without client id and client secret, matches the row with "
     "that access token.",
@@ -87,6 +90,7 @@ def access_token_only(case: Case) -> None:
 
 
 @rule(
+    "client-and-token",
     "a client matches by its grant token, then by its refresh token",
     "A token with client id, client secret and a grant token matches the row with that grant "
     "token; if there is none, the row with its refresh token. It never matches the row of another "
@@ -108,6 +112,7 @@ def client_and_token(case: Case) -> None:
 
 
 @rule(
+    "no-guessing",
     "a token without a key matches nothing",
     "A token that has none of these keys matches nothing: never any row, never the first row. An "
     "empty string counts as absent.",
@@ -122,6 +127,7 @@ def no_guessing(case: Case) -> None:
 
 
 @rule(
+    "same-object",
     "find_token completes and returns the same object",
     "find_token fills the empty fields of the caller's token from the row and returns the same "
     "object.",
@@ -139,6 +145,7 @@ def same_object(case: Case) -> None:
 
 
 @rule(
+    "later-pair",
     "the access token that expires later is kept, with its expiry",
     "An access token and its expiry are a pair. If the caller and the row both have a pair, the "
     "one that expires later is kept. Every other value that the caller set stays.",
@@ -163,6 +170,7 @@ def later_pair(case: Case) -> None:
 
 
 @rule(
+    "not-found",
     "find_token returns None if nothing matches",
     "If nothing matches, find_token returns None and leaves the caller's token unchanged.",
     "find_token: set fields only after a row was found",
@@ -176,10 +184,11 @@ def not_found(case: Case) -> None:
 
 
 @rule(
+    "fast-lookup",
     "a lookup takes the same time with many rows",
     "The SDK calls find_token before every API call, so a lookup is fast, and its cost does not "
     "grow with the number of rows.",
-    "find_token: use an index or a dictionary",
+    "find_token: use an index or a dictionary; with RowStore: rows_with",
 )
 def fast_lookup(case: Case) -> None:
     case.save(*(user_token(number) for number in range(10)))
@@ -215,6 +224,7 @@ def _shortest_s(call: Callable[[], object]) -> float:
 
 
 @rule(
+    "one-row-per-user",
     "a user and client have one row",
     "A user who authorizes again keeps one row, and no other row is touched. An id that belongs to "
     "the row of another user or client is refused with SDKException.",
@@ -246,10 +256,12 @@ def one_row_per_user(case: Case) -> None:
 
 
 @rule(
+    "unique-ids",
     "an id is issued once",
     "A new row gets a unique id, a string that is never issued again, also after delete_token and "
     "delete_tokens. An id that the application chose is kept.",
-    "save_token: count upward as a number, and remember the last number across deletes",
+    "save_token: count upward as a number, and remember the last number across deletes; with "
+    "RowStore: get_value and set_value, and update_row if the id changes",
 )
 def unique_ids(case: Case) -> None:
     issued: set[str] = set()
@@ -269,6 +281,11 @@ def unique_ids(case: Case) -> None:
     for number, id in enumerate(("my own id", "O'Brien", "ünï;--", "007"), start=20):
         case.save(user_token(number, id=id))
         expect(case.id_of(number) == id, "an id that the application chose was not kept")
+    count, former = len(case.rows()), case.id_of(20)
+    case.save(user_token(20, id="chosen later"))
+    is_kept = case.id_of(20) == "chosen later" and not case.store.find_token_by_id(former)
+    expect(is_kept, "an id that the application chose for a stored user is not the id of that row")
+    case.expect_row_count(count, "a stored user was saved with another id")
     next_number = 1 + max(int(id) for id in {"12", *issued} if id.isdecimal() and len(id) < 18)
     for chosen in ((str(next_number),), ("1000000000", "999999998")):
         case.save(*(user_token(number, id=id) for number, id in enumerate(chosen, start=30)))
@@ -285,6 +302,7 @@ def unique_ids(case: Case) -> None:
 
 
 @rule(
+    "partial-tokens",
     "a partial token erases nothing",
     "An update writes only the fields that the token has. Only the expiry is cleared with its "
     "access token: when another one comes without an expiry. When two rows are merged, the "
@@ -325,6 +343,7 @@ def partial_tokens(case: Case) -> None:
 
 
 @rule(
+    "no-empty-tokens",
     "a token without grant, refresh and access token is refused",
     "A token without a grant, refresh or access token raises SDKException.",
     "save_token: check the token before you write",
@@ -336,6 +355,7 @@ def no_empty_tokens(case: Case) -> None:
 
 
 @rule(
+    "only-tokens",
     "anything but a token is refused",
     "An argument that is not an OAuthToken raises SDKException. Silence would lose a token.",
     "save_token: check with isinstance, and raise",
@@ -347,6 +367,7 @@ def only_tokens(case: Case) -> None:
 
 
 @rule(
+    "durable-saves",
     "a saved token survives a crash",
     "When save_token returns, the token is stored, even if the process is killed.",
     "save_token: commit, or flush and fsync, before it returns",
@@ -374,6 +395,7 @@ def durable_saves(case: Case) -> None:
 
 
 @rule(
+    "list-all",
     "get_tokens lists all tokens, oldest first",
     "get_tokens returns all tokens, oldest row first, as new objects that share nothing with the "
     "store; an empty list if there are none.",
@@ -392,6 +414,7 @@ def list_all(case: Case) -> None:
 
 
 @rule(
+    "find-by-id",
     "find_token_by_id returns the token or None",
     "find_token_by_id returns the complete token, or None for an unknown id.",
     "find_token_by_id: return None instead of raising",
@@ -409,6 +432,7 @@ def find_by_id(case: Case) -> None:
 
 
 @rule(
+    "delete-one",
     "delete_token deletes one row",
     "delete_token deletes exactly that row. An unknown id raises SDKException.",
     "delete_token: delete by id only, and see whether a row was deleted",
@@ -425,6 +449,7 @@ def delete_one(case: Case) -> None:
 
 
 @rule(
+    "delete-all",
     "after delete_tokens, the store is empty and usable",
     "After delete_tokens, the store is empty and still usable.",
     "delete_tokens: keep the table, the file or the list itself",

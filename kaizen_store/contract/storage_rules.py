@@ -51,6 +51,7 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 @rule(
+    "values-unchanged",
     "values never become code",
     "Quotes, semicolons, wildcards, any Unicode and 10,000 characters are stored and returned "
     "unchanged.",
@@ -73,6 +74,7 @@ def values_unchanged(case: Case) -> None:
 
 
 @rule(
+    "failures-raise",
     "a failing storage raises SDKException and shows no secret",
     "A failing storage raises SDKException with code TOKEN_STORE, the original error as its cause, "
     "and a message that names the file or server. The store also logs it, because the SDK swallows "
@@ -191,12 +193,13 @@ def _replace_with_folder(path: Path) -> None:
 
 
 @rule(
+    "concurrent-use",
     "threads, processes, forks and signal handlers can share it",
     "Threads share a store and processes share its storage. A process that forks can continue on "
     "both sides. After an interrupt, the store is intact and not blocked; a signal handler may use "
     "it.",
-    "the connection: one for each thread and process; save_token: one transaction, which an "
-    "interrupt ends, and no lock that stays",
+    "the connection: never used by two threads or processes at once, closed after an interrupt; "
+    "save_token: one transaction, which an interrupt ends, and no lock that stays",
     needs_process=True,
 )
 def concurrent_use(case: Case) -> None:
@@ -209,6 +212,7 @@ def concurrent_use(case: Case) -> None:
 
 
 @rule(
+    "private-files",
     "only their owner can read the files",
     "A store creates its files readable by their owner only. An SQLite store opens a database made "
     "by the class from Zoho's Kaizen post, keeps its rows and makes it private. It also opens an "
@@ -284,6 +288,7 @@ def _opens_database_of_the_post(case: Case, path: Path) -> None:
 
 
 @rule(
+    "close",
     "what is opened can be closed",
     "A store that holds open resources has close() and works as a context manager.",
     "close, __enter__ and __exit__",

@@ -12,7 +12,7 @@ from pathlib import Path
 from zohocrmsdk.src.com.zoho.api.authenticator.oauth_token import OAuthToken
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
-from kaizen_store import CustomStoreList, CustomStoreSQLite
+from kaizen_store import CustomStoreList, CustomStoreSQLite, RowStore
 from kaizen_store.contract.tokens import make_token, values_of
 from kaizen_store.stores import single_flight, token_row
 
@@ -525,6 +525,24 @@ class KeepsTheLeaseAfterAFailure(CustomStoreList):
             super().set_value(name, value)
 
 
+class KeepsTheRowOfTheFormerId(RowStore):
+    def __init__(self):
+        super().__init__()
+        self.rows = {}
+
+    def all_rows(self):
+        return list(self.rows.values())
+
+    def add_row(self, row):
+        self.rows[row["id"]] = row
+
+    def update_row(self, old, new):
+        self.rows[new["id"]] = new
+
+    def delete_row(self, row):
+        del self.rows[row["id"]]
+
+
 FAULTY_STORES = {
     "id-first": [IdAfterTheName],
     "user-and-client": [FirstRowOfTheUser, NewestRowOfTheUser, RowSavedLast, ExpiriesOfRowsAsText],
@@ -540,7 +558,13 @@ FAULTY_STORES = {
         AcceptsTheIdOfAnotherUser,
         AcceptsTheIdOfAnotherClient,
     ],
-    "unique-ids": [IdsFromTheHighestRow, IdsStartAgain, ForgetsChosenIds, ForgetsIdsPastNineDigits],
+    "unique-ids": [
+        IdsFromTheHighestRow,
+        IdsStartAgain,
+        ForgetsChosenIds,
+        ForgetsIdsPastNineDigits,
+        KeepsTheRowOfTheFormerId,
+    ],
     "partial-tokens": [UpdateErasesWhatIsMissing, KeepsAStaleExpiry, MixesThePairsOfMergedRows],
     "no-empty-tokens": [EmptyTokensAreIgnored],
     "only-tokens": [AnythingCanBeSaved],

@@ -18,7 +18,6 @@ from kaizen_store.practice import PracticeZoho
 from kaizen_store.stores import single_flight
 from kaizen_store.stores.single_flight import Lease
 
-
 not_with_5_0 = pytest.mark.skipif(
     "find_user" not in inspect.signature(OAuthToken).parameters,
     reason="SDK 5-0 does not look up the user's name, and raises the error of a save",
