@@ -192,7 +192,7 @@ def _run_here(rule: Rule, make_store: MakeStore, folder: str) -> tuple[str, str]
     """Run a check in this process and return its state and reason."""
     previous = os.getcwd()  # noqa: PTH109 - a pair with os.chdir
     quiet, root = logging.NullHandler(), logging.getLogger()
-    # The report has what the store logs; without a handler it would appear between the lines.
+    # Without a handler, Python would print the store's log messages between the lines.
     root.addHandler(quiet)
     os.chdir(folder)
     case = None  # it lives until the working directory is restored

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from zohocrmsdk.src.com.zoho.crm.api.exception import SDKException
 
 from .case import Case, NotApplicableError, RuleError, expect, in_child, raises_store_error, rule
-from .tokens import CLIENT, LATER, SOON, make_token, user_name, user_token, values_of
+from .tokens import CLIENT, EARLIER, LATER, make_token, user_name, user_token, values_of
 
 OTHER = {
     "client_id": "1000.OTHER",
@@ -57,7 +57,7 @@ def id_first(case: Case) -> None:
 )
 def user_and_client(case: Case) -> None:
     name = user_name(1)
-    case.save(user_token(1, expires_in=SOON), user_token(1, **OTHER, expires_in=LATER))
+    case.save(user_token(1, expires_in=EARLIER), user_token(1, **OTHER, expires_in=LATER))
     case.expect_match("access-1", user_name=name, client_id="1000.PRACTICE")
     case.expect_match("other-access", user_name=name, client_id="1000.OTHER")
     case.expect_match(None, user_name=name, client_id="1000.THIRD")
@@ -114,8 +114,8 @@ def client_and_token(case: Case) -> None:
 @rule(
     "no-guessing",
     "a token without a key matches nothing",
-    "A token that has none of these keys matches nothing: never any row, never the first row. An "
-    "empty string counts as absent.",
+    "A token without an id, a user name, an access token, or a client with a grant or refresh "
+    "token matches no row, not even the first one. An empty string counts as absent.",
     "find_token: treat an empty string as absent, and return None at the end",
 )
 def no_guessing(case: Case) -> None:
@@ -153,7 +153,7 @@ def same_object(case: Case) -> None:
 )
 def later_pair(case: Case) -> None:
     case.save(user_token(1))
-    stored = ("access-1", SOON)
+    stored = ("access-1", EARLIER)
     for what, pair, expected in (
         ("a later", ("newer", LATER), ("newer", LATER)),
         ("an earlier", ("older", "1000"), stored),
@@ -186,9 +186,9 @@ def not_found(case: Case) -> None:
 @rule(
     "fast-lookup",
     "a lookup takes the same time with many rows",
-    "The SDK calls find_token before every API call, so a lookup is fast, and its cost does not "
-    "grow with the number of rows.",
-    "find_token: use an index or a dictionary; with RowStore: rows_with",
+    "The SDK calls find_token or find_token_by_id before every API call. So a lookup must be fast, "
+    "and its cost must not grow with the number of rows.",
+    "find_token: use an index or a dictionary; with RowStore, override rows_with",
 )
 def fast_lookup(case: Case) -> None:
     case.save(*(user_token(number) for number in range(10)))
@@ -261,7 +261,7 @@ def one_row_per_user(case: Case) -> None:
     "A new row gets a unique id, a string that is never issued again, also after delete_token and "
     "delete_tokens. An id that the application chose is kept.",
     "save_token: count upward as a number, and remember the last number across deletes; with "
-    "RowStore: get_value and set_value, and update_row if the id changes",
+    "RowStore, check get_value and set_value, and update_row if the id changes",
 )
 def unique_ids(case: Case) -> None:
     issued: set[str] = set()
@@ -271,7 +271,7 @@ def unique_ids(case: Case) -> None:
             token = user_token(1000 + len(issued))
             case.save(token)
             id = token.get_id()
-            expect(isinstance(id, str) and id, "save_token did not set an id, which is a string")
+            expect(isinstance(id, str) and id, "save_token did not set the token's id to a string")
             expect(id not in issued, f"{situation}: an id was issued again")
             issued.add(id)
 
@@ -304,9 +304,9 @@ def unique_ids(case: Case) -> None:
 @rule(
     "partial-tokens",
     "a partial token erases nothing",
-    "An update writes only the fields that the token has. Only the expiry is cleared with its "
-    "access token: when another one comes without an expiry. When two rows are merged, the "
-    "remaining row keeps its own access token and expiry.",
+    "An update writes only the fields that the token has, with one exception: a different access "
+    "token without an expiry clears the stored expiry. When two rows are merged, the remaining row "
+    "keeps its own access token and expiry.",
     "save_token: keep the row's value where the token's is empty, and keep access token and expiry "
     "together",
 )
@@ -329,7 +329,7 @@ def partial_tokens(case: Case) -> None:
         expect(
             not wrong, f"an update with {' and '.join(fields)} stored a wrong {', '.join(wrong)}"
         )
-    for number, pair in ((2, ("nameless", SOON)), (3, (None, None))):
+    for number, pair in ((2, ("nameless", EARLIER)), (3, (None, None))):
         case.save(user_token(number, expires_in=LATER))
         refresh = {"refresh_token": f"r-{number}"}
         nameless = make_token(None, pair[1], access_token=pair[0], **CLIENT, **refresh)
@@ -344,7 +344,7 @@ def partial_tokens(case: Case) -> None:
 
 @rule(
     "no-empty-tokens",
-    "a token without grant, refresh and access token is refused",
+    "a token without a grant, refresh or access token is refused",
     "A token without a grant, refresh or access token raises SDKException.",
     "save_token: check the token before you write",
 )
@@ -357,7 +357,8 @@ def no_empty_tokens(case: Case) -> None:
 @rule(
     "only-tokens",
     "anything but a token is refused",
-    "An argument that is not an OAuthToken raises SDKException. Silence would lose a token.",
+    "An argument that is not an OAuthToken raises SDKException. Ignoring it silently "
+    "would lose a token.",
     "save_token: check with isinstance, and raise",
 )
 def only_tokens(case: Case) -> None:

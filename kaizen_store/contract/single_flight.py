@@ -43,7 +43,7 @@ USER = {"users": [{"id": "1", "email": "user3@example.com"}], "org": [{"id": "1"
     "one request to Zoho and continue with its result. If the request fails, that caller gets the "
     "error and the next one tries immediately.",
     "find_token and find_token_by_id: return a token that takes a lease in the storage before it "
-    "sends its request; with RowStore: get_value, set_value and transaction",
+    "sends its request; with RowStore, override get_value, set_value and transaction",
     needs_process=True,
 )
 def single_flight(case: Case) -> None:

@@ -52,10 +52,10 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 
 @rule(
     "values-unchanged",
-    "values never become code",
+    "values are stored unchanged and never run as code",
     "Quotes, semicolons, wildcards, any Unicode and 10,000 characters are stored and returned "
     "unchanged.",
-    "every method: pass values as parameters, never inside SQL",
+    "every method: pass values as parameters, never as part of the SQL text",
 )
 def values_unchanged(case: Case) -> None:
     names = [name for name in values_of(user_token(1)) if name not in ("id", "expiry_time")]
@@ -75,7 +75,7 @@ def values_unchanged(case: Case) -> None:
 
 @rule(
     "failures-raise",
-    "a failing storage raises SDKException and shows no secret",
+    "a storage failure raises SDKException and reveals no secret",
     "A failing storage raises SDKException with code TOKEN_STORE, the original error as its cause, "
     "and a message that names the file or server. The store also logs it, because the SDK swallows "
     "a failing save. No error and no log line contains a secret.",
@@ -101,7 +101,9 @@ def failures_raise(case: Case) -> None:
         action = f"a save with a folder in place of {' and '.join(names)}"
         error = _save_secrets(case.make_store, action)
         expect(error, f"{action} did not raise SDKException")
-        expect(any(name in str(error) for name in names), f"{action}: the error names no file")
+        expect(
+            any(name in str(error) for name in names), f"{action}: the error does not name the file"
+        )
 
 
 def _save_secrets(
@@ -194,12 +196,12 @@ def _replace_with_folder(path: Path) -> None:
 
 @rule(
     "concurrent-use",
-    "threads, processes, forks and signal handlers can share it",
-    "Threads share a store and processes share its storage. A process that forks can continue on "
-    "both sides. After an interrupt, the store is intact and not blocked; a signal handler may use "
-    "it.",
-    "the connection: never used by two threads or processes at once, closed after an interrupt; "
-    "save_token: one transaction, which an interrupt ends, and no lock that stays",
+    "the store is safe with threads, processes, forks and signal handlers",
+    "Threads share a store and processes share its storage. After a fork, the parent and the "
+    "child can both use the store. After an interrupt, the store is intact and not blocked; a "
+    "signal handler may use it.",
+    "the connection: never use it in two threads or processes at once, and close it after an "
+    "interrupt; save_token: use one transaction, roll it back on an interrupt, leave no lock held",
     needs_process=True,
 )
 def concurrent_use(case: Case) -> None:
@@ -213,7 +215,7 @@ def concurrent_use(case: Case) -> None:
 
 @rule(
     "private-files",
-    "only their owner can read the files",
+    "files are readable only by their owner",
     "A store creates its files readable by their owner only. An SQLite store opens a database made "
     "by the class from Zoho's Kaizen post, keeps its rows and makes it private. It also opens an "
     "empty and a busy database.",
@@ -222,7 +224,7 @@ def concurrent_use(case: Case) -> None:
 def private_files(case: Case) -> None:
     probe = _new_file("first", Path("private"))
     if probe.stat().st_mode & 0o077:  # on Windows, and in the browser
-        raise NotTriedError("this system does not keep who may read a file")
+        raise NotTriedError("this system does not support POSIX file permissions")
     probe.unlink()
     umask = os.umask(0)
     try:
@@ -289,15 +291,15 @@ def _opens_database_of_the_post(case: Case, path: Path) -> None:
 
 @rule(
     "close",
-    "what is opened can be closed",
+    "open resources can be closed",
     "A store that holds open resources has close() and works as a context manager.",
-    "close, __enter__ and __exit__",
+    "implement close, __enter__ and __exit__",
 )
 def close(case: Case) -> None:
     case.save(user_token(1))
     has_close = hasattr(case.store, "close")
     if not (has_close or _open_files()):
-        raise NotApplicableError("this store holds nothing open")
+        raise NotApplicableError("this store has no open resources")
     expect(has_close, "the store holds a file open and has no close()")
     expect(hasattr(case.store, "__exit__"), "the store is not a context manager")
     with case.store:

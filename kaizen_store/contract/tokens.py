@@ -7,7 +7,7 @@ from zohocrmsdk.src.com.zoho.crm.api.user_signature import UserSignature
 
 from ..stores.token_row import row_from_token
 
-SOON, LATER = "4070908800000", "4070912400000"
+EARLIER, LATER = "4070908800000", "4070912400000"
 """Two expiries in epoch milliseconds, an hour apart, far in the future."""
 
 CLIENT = {"client_id": "1000.PRACTICE", "client_secret": "practice-secret"}
@@ -38,7 +38,7 @@ def user_token(number: int, **fields: Any) -> OAuthToken:
     """
     names = ("refresh", "access", "grant")
     values = CLIENT | {f"{name}_token": f"{name}-{number}" for name in names}
-    values |= {"user_name": user_name(number), "expires_in": SOON}
+    values |= {"user_name": user_name(number), "expires_in": EARLIER}
     values |= {"redirect_url": "https://example.com/callback"}
     return make_token(**(values | {"api_domain": "https://www.zohoapis.eu"} | fields))
 

@@ -38,11 +38,11 @@ Answer = dict[str, Any]
 
 
 class RateLimitError(RuntimeError):
-    """The client has received its grant tokens for these ten minutes."""
+    """The client has reached its limit of grant tokens for these ten minutes."""
 
 
 class RateLimit:
-    """Allows ten tokens in the ten minutes that begin with the first one."""
+    """Allows ten tokens in the ten minutes after the first request."""
 
     def __init__(self) -> None:
         self._expires_at = float("-inf")

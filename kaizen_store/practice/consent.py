@@ -27,7 +27,8 @@ _AUTH_PARAMS = ("client_id", "response_type", "redirect_uri", "state")
 """The parameters that the consent page sends back with the decision."""
 
 _INVALID_STATE = (
-    "The state parameter of this response is missing, wrong or used, so the response was refused.",
+    "The state parameter of this response is missing, wrong or already used, so the response was "
+    "refused.",
     "Without this check, an attacker could send you a link that signs your program in to the "
     "attacker's account. The attacker could then read everything that you save (RFC 6749, section "
     "10.12). Return to the notebook and open the link of its form again. Each link works once.",
@@ -51,7 +52,7 @@ class Consent:
 
 
 class Consents:
-    """The authorization requests without a response so far.
+    """The pending authorization requests.
 
     :param accounts: the accounts server, with the client that sends the requests.
     """
@@ -157,7 +158,7 @@ def serve_consent(app: Flask, accounts: Accounts, crm: Crm, consents: Consents) 
         back = "You can close this page and return to the notebook."
         if consent.denied:
             return text_page("Access denied", "The application received no grant token.", back)
-        return text_page("Access granted", f"{back} Then press the button of the form.")
+        return text_page("Access granted", f"{back} Then click the button in the form.")
 
 
 def _request_error(parameters: Mapping[str, str], accounts: Accounts) -> str:
@@ -167,5 +168,5 @@ def _request_error(parameters: Mapping[str, str], accounts: Accounts) -> str:
     if not accounts.is_redirect_url(parameters.get("redirect_uri", "")):
         return "This redirect URL is not registered for the application."
     if parameters.get("response_type") != "code":
-        return "The response_type must be code; Zoho supports no other."
+        return "The response_type must be code. Zoho supports no other value."
     return ""

@@ -241,7 +241,7 @@ class _QuietRequestHandler(WSGIRequestHandler):
 
 
 class PracticeZoho:
-    """A local server that behaves like Zoho, in a thread of this process, at 127.0.0.1 only.
+    """A local server that behaves like Zoho, in a thread of this process, on 127.0.0.1 only.
 
     Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`.
 

@@ -1,4 +1,4 @@
-"""The token stores: what a production program needs. The folder also works when it is copied.
+"""The token stores. You can copy this folder into your project.
 
 Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apache-2.0.
 """

@@ -1,4 +1,4 @@
-"""CustomStoreList: tokens in a list, gone with the process; the store to read first.
+"""CustomStoreList: tokens in a list, until the process ends; read this store first.
 
 Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apache-2.0.
 """
@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 class CustomStoreList(RowStore):
     """Keeps tokens in a list of rows; each row is a dictionary.
 
-    It is for reading, for lessons and for tests. Every call looks through the whole list: with a
-    hundred users that is faster than a database, with ten thousand it is slower. Threads share it.
+    It is for reading, for lessons and for tests. Every lookup scans the list. With a hundred
+    users, this is faster than a database; with ten thousand, it is slower. Threads share it.
     """
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ class CustomStoreList(RowStore):
         self._rows.remove(row)
 
     def transaction(self, work: Callable[[RowStore], Result]) -> Result:
-        """Change a copy of the list, then put the copy in place, in one step.
+        """Change a copy of the list, then replace the list with it atomically.
 
-        So an error in the middle changes nothing, and nobody ever sees half a save.
+        If an error occurs, nothing changes, and no thread ever sees a partial save.
         """
         return super().transaction(partial(self._change_a_copy, work))
 

@@ -1,4 +1,4 @@
-"""RowStore: the six methods of a token store, written once, on top of any storage for rows.
+"""RowStore: the six methods of a token store, written once, on top of any storage backend.
 
 Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apache-2.0.
 """
@@ -25,16 +25,17 @@ Store = TypeVar("Store", bound="RowStore")
 
 
 class RowStore(TokenStore):
-    """A token store on top of a storage for rows, which follows every rule of the contract.
+    """A token store on top of a storage backend for rows. It follows every rule of the contract.
 
     A subclass says where the rows are: it implements :meth:`all_rows`, :meth:`add_row`,
     :meth:`update_row` and :meth:`delete_row`, and calls ``super().__init__()``. A *row* is a
     dictionary with the keys of ``token_row.COLUMNS``; each value is a string or None. That is
-    enough for a storage inside one process.
+    enough if the rows are inside one process.
 
-    A storage that processes share also implements :meth:`transaction`, :meth:`get_value` and
-    :meth:`set_value`; with more than some hundred rows, :meth:`rows_with`. Rows are changed only
-    inside a transaction, on the store that it passes on; they are read inside and outside.
+    If processes share the storage, also implement :meth:`transaction`, :meth:`get_value` and
+    :meth:`set_value`; if there are more than a few hundred rows, :meth:`rows_with`. Rows are
+    changed only inside a transaction, on the store that it passes on; they are read inside and
+    outside.
 
     Threads and processes that find the same expired token send one request to Zoho; see
     ``single_flight``. If a worker dies during its request, the next one tries after at most
@@ -115,12 +116,14 @@ class RowStore(TokenStore):
     def transaction(self, work: Callable[[RowStore], Result]) -> Result:
         """Call a function that reads and changes rows, while nobody else changes any.
 
-        Here, a lock keeps the other threads of this process waiting. A storage that processes
-        share locks it for all of them. Or it lets ``work`` change a copy, as ``CustomStoreList``
-        does, and writes the copy only if no other process has written meanwhile; otherwise, also
-        if ``work`` has raised an error, it calls ``work`` again. After an error, the storage is as
-        it was before. Close a connection after any error, interrupts included: an answer that
-        nobody has read may still arrive on it.
+        This implementation holds a lock, so other threads of this process wait. If processes share
+        the storage, override this method in one of two ways. Either lock the storage for all
+        processes. Or use optimistic locking: let ``work`` change a copy, as ``CustomStoreList``
+        does, and write the copy only if no other process has written in the meantime; otherwise
+        call ``work`` again, even if it raised an error. If nothing has changed, write nothing.
+
+        If an error is raised, the storage must be as it was before. After any error, including an
+        interrupt, close the connection: an unread response may still arrive on it.
 
         :param work: a function of one argument, the store to read and change: this one, or a copy
             of it. It reads everything before its first change.
@@ -131,7 +134,7 @@ class RowStore(TokenStore):
             while True:
                 # A signal handler may save in the middle of this: then this starts again.
                 self._transactions += 1
-                with contextlib.suppress(_Interrupted):
+                with contextlib.suppress(_TransactionRestartError):
                     return work(cast(RowStore, _Rows(self, self._transactions)))
 
     @property
@@ -151,7 +154,8 @@ class RowStore(TokenStore):
     def find_token(self, token: OAuthToken) -> OAuthToken | None:
         """Complete a token from the row that matches it.
 
-        The SDK calls this before every API call. Rules ``id-first`` to ``not-found``.
+        The SDK calls this, or :meth:`find_token_by_id` if the token has an id, before every API
+        call. Rules ``id-first`` to ``not-found``.
 
         :param token: an ``OAuthToken`` with an id, a user name, an access token, or a client with a
             grant or refresh token.
@@ -265,7 +269,7 @@ class RowStore(TokenStore):
         raise failure from cause
 
 
-class _Interrupted(Exception):
+class _TransactionRestartError(Exception):
     """A signal handler has changed rows inside this transaction."""
 
 
@@ -278,7 +282,7 @@ class _Rows:
 
     def __getattr__(self, name: str) -> Any:
         if self._store._transactions != self._number:
-            raise _Interrupted
+            raise _TransactionRestartError
         return getattr(self._store, name)
 
 

@@ -1,7 +1,7 @@
 """Single-flight refresh: workers that share a store send one request for the same access token.
 
-The SDK lets every thread and process refresh an expired token for itself, and Zoho issues only ten
-access tokens per refresh token in ten minutes. Here the worker that comes first takes a *lease* in
+The SDK lets every thread and process refresh an expired token separately, but Zoho issues only ten
+access tokens per refresh token in ten minutes. Here, the worker that comes first takes a *lease* in
 the storage, sends the request, saves the result and releases the lease. The others wait, and take
 the access token from the row. The calling program does not change (rule ``single-flight``).
 
@@ -46,7 +46,7 @@ VALID_MS = 5_000
 """The SDK refreshes an access token that expires within this time, in milliseconds."""
 
 SOON_MS = 60_000
-"""A token that expires within this time, in milliseconds, shares its request when there is one."""
+"""A token that expires within this time, in milliseconds, is prepared for single-flight refresh."""
 
 METHODS = {"refresh_access_token": "refresh_token", "generate_access_token": "grant_token"}
 """The methods with which the SDK requests an access token, and the token that each one sends."""
@@ -55,7 +55,7 @@ _logger = logging.getLogger("kaizen_store")
 
 
 def stays_valid(token: OAuthToken) -> bool:
-    """Return whether the SDK is not going to request an access token for a token now.
+    """Return whether a token has an access token that does not expire within ``SOON_MS``.
 
     :param token: the token, as the SDK is going to use it.
     """
@@ -69,10 +69,9 @@ def stays_valid(token: OAuthToken) -> bool:
 
 
 def share_request(store: RowStore, token: OAuthToken) -> None:
-    """Let a token share its next request for an access token with the other workers.
+    """Make a token's next request for an access token single-flight.
 
-    The methods with which the SDK sends the request are replaced on this one object, and come back
-    with the request.
+    The SDK's request methods are replaced on this object only; the first call restores them.
 
     :param store: the store that found the token.
     :param token: the token, as the SDK is going to use it.
@@ -115,7 +114,7 @@ class SharedRequest:
         query = token_row.row_from_token(token)
         lease = Lease(self._store, self._lease_name(query))
         try:
-            if not self._has_waited(lease, query):
+            if not self._used_shared_result(lease, query):
                 self._request(request, query)
         finally:
             with contextlib.suppress(SDKException):  # it is logged, and the lease expires
@@ -126,27 +125,27 @@ class SharedRequest:
         sent = f"{query['client_id']} {query[METHODS[self._method]]}"
         return f"lease {hashlib.sha256(sent.encode(errors='replace')).hexdigest()[:32]}"
 
-    def _has_waited(self, lease: Lease, query: token_row.Row) -> bool:
-        """Return True when another worker has sent the request, False with the lease."""
+    def _used_shared_result(self, lease: Lease, query: token_row.Row) -> bool:
+        """Return True if another worker's result was used, False if this worker has to request."""
         deadline_s = time.monotonic() + MAX_WAIT_S
         while True:
             try:
                 acquired = lease.acquire()
             except SDKException:  # it is logged; a request without a lease is better than none
                 return False
-            if self._has_taken_result(query):
+            if self._copy_stored_result(query):
                 return True
             if acquired:
                 return False
             if time.monotonic() > deadline_s:
                 raise token_row.store_error(
-                    f"waited {MAX_WAIT_S:g} seconds while other workers requested this access "
-                    f"token (lease in {self._store.location}): see why their requests fail, then "
-                    "try again"
+                    f"gave up after {MAX_WAIT_S:g} seconds while other workers requested this "
+                    f"access token (lease in {self._store.location}): find out why their requests "
+                    "fail, then try again"
                 )
             time.sleep(POLL_S)
 
-    def _has_taken_result(self, query: token_row.Row) -> bool:
+    def _copy_stored_result(self, query: token_row.Row) -> bool:
         row = token_row.match_row(query, self._store.rows_with)
         if row is None or not row["access_token"]:
             return False
@@ -230,9 +229,9 @@ def _fingerprint(secret: str | None) -> str:
 
 
 def with_timeout(method: Any) -> Any:
-    """Return a copy of an SDK method whose requests end after a time; the SDK's own wait forever.
+    """Return a copy of an SDK method that sends its requests with a timeout; the SDK sets none.
 
-    The copy sees another ``requests`` than the original, so nothing changes for anybody else.
+    The copy uses its own ``requests`` object, so the original method is not affected.
 
     :param method: the function of the SDK's class; any other callable is returned as it is.
     """

@@ -1,7 +1,8 @@
 """SQLite connections for many threads, processes, forks and signal handlers, and their errors.
 
-A call takes an idle connection or opens one, then puts it back or closes it. There is no lock, so
-none can stay locked; and no connection belongs to a thread, so none stays open when a thread ends.
+A call takes an idle connection or opens one, then puts it back or closes it. File databases use no
+thread locks, so none can be left locked. No connection belongs to a thread, so none stays open when
+a thread ends. A database in memory has one connection, protected by a lock.
 
 Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apache-2.0.
 """
@@ -40,18 +41,18 @@ MAX_IDLE = 5
 """How many idle connections a store keeps open."""
 
 ERROR_HINTS = {
-    "locked": "another program keeps writing to it: end that program, then try again",
+    "locked": "another program is holding a lock on it: stop that program, then try again",
     "too many open files": "too many open files: close some, or raise the limit (ulimit -n)",
-    "unable to open": "see that it is a file, that its folder exists and that you may write there",
-    "readonly": "see that you may write to the file and to its folder",
+    "unable to open": "check that it is a file, that its folder exists and you may write there",
+    "readonly": "check that you may write to the file and to its folder",
     "not a database": "the file is not an SQLite database and was left unchanged: use another path",
-    "full": "the disk is full and nothing of this call was saved: free some space, then try again",
+    "full": "the disk is full and nothing from this call was saved: free some space and try again",
     "disk I/O": "the disk may be full or failing: free some space or repair it, then try again",
     "malformed": "the file is damaged: keep a copy of it, and use another path or a backup",
-    "removed or replaced": "stop all programs that use it, then put it back; if another file is to "
-    "take its place, such as a backup, first delete the old -wal and -shm files beside it, because "
-    "they would damage the new one",
-    "no such column": "its table oauthtoken was made by another program: use another path",
+    "removed or replaced": "stop all programs that use it, then restore it; before you put "
+    "another file in its place, such as a backup, delete the old -wal and -shm files next to it, "
+    "because they would corrupt the new database",
+    "no such column": "its table oauthtoken was created by another program: use another path",
 }
 """What to do about an error, by a part of its text; the first that fits counts."""
 
@@ -92,8 +93,8 @@ class Connection(sqlite3.Connection):
         return self.cursor_for_all.fetchall()
 
 
-class TransactionLost(Exception):
-    """The transaction was ended by a signal handler that uses the store; it has to start again."""
+class TransactionLostError(Exception):
+    """A signal handler that uses the store ended this transaction; start it again."""
 
 
 class Transaction:
@@ -115,7 +116,7 @@ class Transaction:
         """
         connection = self.connection
         if connection is None or connection.process not in (None, os.getpid()):
-            raise TransactionLost
+            raise TransactionLostError
         return connection.execute(statement, values).fetchall()
 
 
@@ -171,7 +172,7 @@ class FileDatabase:
             transaction.execute("COMMIT")
         except sqlite3.Error as error:
             if transaction.connection is None:
-                raise TransactionLost from error
+                raise TransactionLostError from error
             raise
         finally:
             while begun and begun.pop() is not transaction:
@@ -207,7 +208,7 @@ class FileDatabase:
                     lost = False
                     self._idle.append(connection)
                 else:
-                    lost = isinstance(error, TransactionLost) or (
+                    lost = isinstance(error, TransactionLostError) or (
                         connection.closed and isinstance(error, sqlite3.ProgrammingError)
                     )
                     # The error refers to the connection, which would keep its locks.
@@ -224,7 +225,7 @@ class FileDatabase:
         """Copy the database to a new file, while others continue to use it.
 
         :param path: the new file; only its owner may read it.
-        :raises FileExistsError: when there is such a file.
+        :raises FileExistsError: if the file already exists.
         """
         _create_private_file(path)
         with contextlib.closing(_connect(path)) as target:
@@ -248,7 +249,7 @@ class FileDatabase:
 
     def _open(self) -> Connection:
         if self._closed:
-            raise ValueError("this store is closed, create a new one")
+            raise ValueError("this store is closed: create a new one")
         if self._file is None:
             with contextlib.suppress(FileExistsError):
                 _create_private_file(os.path.realpath(self.path))
@@ -301,11 +302,11 @@ class FileDatabase:
     def _replace(self, connection: Connection) -> Connection:
         """Return a new connection in place of one that a fork has closed, or that is inherited.
 
-        An inherited one stays open forever: SQLite forbids to use it, or to close it. Only a fork
-        in C, without Python's hooks, leaves one.
+        Only a fork in C, without Python's hooks, leaves an inherited one. SQLite forbids using or
+        closing it, so it stays open forever.
         https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_file_across_a_fork_
-        SQLite then believes that this process has the shared lock, which only the parent has, so
-        another process could delete the journal while this one writes to it: take the lock.
+        SQLite then believes that this process holds the shared lock, but only the parent does.
+        Another process could delete the journal while this one writes to it: take the lock.
         """
         if connection.process != os.getpid():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
@@ -360,12 +361,12 @@ class MemoryDatabase:
                     lost = transaction.connection is None
                     if not lost and not self._closed:
                         self._end_interrupted_transaction()
-                    if not (lost and isinstance(error, (TransactionLost, sqlite3.Error))):
+                    if not (lost and isinstance(error, (TransactionLostError, sqlite3.Error))):
                         raise
 
     def _end_interrupted_transaction(self) -> None:
         if self._closed:
-            raise ValueError("this store is closed, create a new one")
+            raise ValueError("this store is closed: create a new one")
         if self._transaction is not None:
             self._transaction.connection = None
             self._transaction = None
@@ -420,10 +421,10 @@ def _connect(path: str) -> Connection:
 
 
 def _end_interrupted_transactions(path: str | None = None) -> None:
-    """End the transactions of the code that a signal handler or ``__del__`` has interrupted.
+    """Roll back the transactions that a signal handler or ``__del__`` has interrupted.
 
-    That code cannot end them before this call returns, so this call would wait for them forever.
-    It starts them again when it continues.
+    The interrupted code cannot continue until this call returns, so waiting for its transactions
+    would deadlock. The interrupted code retries them when it continues.
     """
     for transaction in _thread.begun:
         connection = transaction.connection
@@ -437,7 +438,7 @@ def _end_interrupted_transactions(path: str | None = None) -> None:
 def _create_private_file(path: str) -> None:
     """Create an empty file that only its owner may read and write (rule ``private-files``).
 
-    :raises FileExistsError: when there is such a file.
+    :raises FileExistsError: if the file already exists.
     """
     if sys.platform == "linux":
         # It is not opened, because closing it would end the locks that another thread of this
@@ -458,7 +459,7 @@ def _make_private(path: str) -> None:
         except OSError as error:
             _logger.warning(
                 "other users of this machine can read %s, and its mode cannot be changed (%s): "
-                "let its owner run chmod 600",
+                "ask its owner to run chmod 600",
                 name,
                 error.strerror,
             )
@@ -467,7 +468,7 @@ def _make_private(path: str) -> None:
 # SQLite keeps the locks of a process in its own memory, which a fork copies: a child that inherits
 # an open connection believes in locks that it does not have, and may wait forever. So a fork closes
 # the idle connections. It waits for the statements and transactions that other threads execute at
-# that moment, some milliseconds; a thread that waits for its turn to write has no connection.
+# that moment, a few milliseconds; a thread that waits for its turn to write has no connection.
 
 
 def _wait_for_fork(thread: int) -> None:

@@ -54,8 +54,7 @@ def row_from_token(token: OAuthToken) -> Row:
     """
     if not isinstance(token, OAuthToken):
         raise store_error(
-            f"a token store takes an OAuthToken, not a {type(token).__name__}: "
-            "create one with OAuthToken(...)"
+            f"expected an OAuthToken, got {type(token).__name__}: create one with OAuthToken(...)"
         )
     id, user, expiry = token.get_id(), token.get_user_signature(), token.get_expires_in()
     if id is not None and not isinstance(id, str):
@@ -210,8 +209,8 @@ def match_row(query: Row, lookup: Lookup) -> Row | None:
     """
     if query["id"] and (rows := lookup("id", query["id"])):
         return rows[0]
-    # A token with a user name also matches, by any of its tokens, the row that was saved before
-    # the name was known; a token without one matches by what the rules allow.
+    # With a user name, each of the token's values also matches a row that was saved before the name
+    # was known. Without one, only the keys that the rules allow are used.
     keys: tuple[str, ...] = ()
     if query["user_name"]:
         keys = ("user_name", "access_token", "grant_token", "refresh_token")
@@ -222,14 +221,16 @@ def match_row(query: Row, lookup: Lookup) -> Row | None:
     for key in keys:
         value = query[key]
         if value and (rows := lookup(key, value)):
-            row = _first_unowned(rows, query["user_name"], query["client_id"])
+            row = _latest_eligible_row(rows, query["user_name"], query["client_id"])
             if row is not None:
                 return row
     return None
 
 
-def _first_unowned(rows: list[Row], user_name: str | None, client_id: str | None) -> Row | None:
-    """Return the row, of those that no other user and no other client owns, that expires last."""
+def _latest_eligible_row(
+    rows: list[Row], user_name: str | None, client_id: str | None
+) -> Row | None:
+    """Return the row that expires last, ignoring the rows of other users and clients."""
     if len(rows) == 1 and rows[0]["user_name"] == user_name and rows[0]["client_id"] == client_id:
         return rows[0]  # nearly always, so it is worth a line
     if user_name:
@@ -281,7 +282,7 @@ def merge_rows(stored: Row, new: Row) -> Row:
 
 
 def absorb_row(row: Row, duplicate: Row) -> Row:
-    """Return a row with the values that it lacks filled from a duplicate of it.
+    """Return a row with its missing values filled from a duplicate.
 
     The access token and its expiry are taken as a pair, only if the row has no access token.
 
@@ -296,8 +297,8 @@ def absorb_row(row: Row, duplicate: Row) -> Row:
 def find_duplicates(stored: Row | None, row: Row, lookup: Lookup) -> list[Row]:
     """Return the rows that an updated row replaces (rule ``one-row-per-user``).
 
-    A save can teach a row its user or client, while this user and client already have a row; or it
-    can bring a new refresh token, which was saved before its user was known. One row remains.
+    A save can add a user or client to a row when another row already has that user and client. It
+    can also add a refresh token that another row already has without a user name. One row remains.
 
     :param stored: the row before the update.
     :param row: the row after it.
@@ -323,7 +324,7 @@ def find_duplicates(stored: Row | None, row: Row, lookup: Lookup) -> list[Row]:
 
 
 def numeric_id(id: str | None) -> int:
-    """Return the number that an id spells, or 0; new ids continue after the highest number.
+    """Return an id as a number, or 0 if it is not one; new ids continue after the highest number.
 
     :param id: the id of a row. Python converts at most 4,300 digits, in both directions, so the
         number of a longer id is never issued.
@@ -367,7 +368,7 @@ def invalid_id(id: object) -> SDKException:
 
     :param id: what was passed; only its type is shown.
     """
-    return store_error(f'an id is a string such as "1", not a {type(id).__name__}')
+    return store_error(f'an id must be a string such as "1", got {type(id).__name__}')
 
 
 def unknown_id() -> SDKException:

@@ -79,7 +79,7 @@ def test_another_file_is_another_store_beside_the_first(initialized, store, tmp_
         ("client_secret", CANARY, "the client secret is wrong"),
         ("token", CANARY, "does not accept this grant or refresh token"),
         ("redirect_url", "https://example.com/else", "redirect URL is not registered"),
-        ("path", "no/such/folder.db", "see that it is a file, that its folder exists"),
+        ("path", "no/such/folder.db", "check that it is a file, that its folder exists"),
     ],
 )
 def test_a_wrong_value_is_explained_and_nothing_is_lost(initialized, store, field, value, said):

@@ -147,7 +147,7 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("make", "name", "what_to_do"),
     [
-        (make_folder, "zohooauth.db", "see that it is a file"),
+        (make_folder, "zohooauth.db", "check that it is a file"),
         (make_text, "zohooauth.db", "not an SQLite database and was left unchanged: use another"),
         (
             make_long_text,
@@ -156,7 +156,7 @@ def contents(folder):
         ),
         (make_table_of_another_program, "zohooauth.db", "another program: use another path"),
         (make_table_without_its_last_column, "zohooauth.db", "another program: use another path"),
-        (make_link_to_itself, "zohooauth.db", "see that it is a file"),
+        (make_link_to_itself, "zohooauth.db", "check that it is a file"),
         (make_link_into_a_missing_folder, "zohooauth.db", "that its folder exists"),
         (make_nothing, "no/such/folder.db", "that its folder exists"),
     ],
@@ -246,7 +246,9 @@ def test_a_full_database_is_told_and_goes_on_with_more_room(tmp_path):
     (connection,) = store._database._idle
     connection.execute("PRAGMA max_page_count = 20")  # for this connection only
     said, saved = save_until_it_fails(store, path)
-    assert "the disk is full and nothing of this call was saved: free some space" in said and saved
+    assert (
+        "the disk is full and nothing from this call was saved: free some space" in said and saved
+    )
     check_that_it_goes_on(store, path, saved)
 
 
@@ -287,7 +289,8 @@ def test_a_full_disk_is_told_and_goes_on_with_more_room(tmp_path):
         filling.write_bytes(b"x" * 100_000)
         said, saved = save_until_it_fails(store, path)
         assert (
-            "the disk is full and nothing of this call was saved: free some space" in said and saved
+            "the disk is full and nothing from this call was saved: free some space" in said
+            and saved
         )
         filling.unlink()
         check_that_it_goes_on(store, path, saved)
@@ -324,9 +327,9 @@ def without_rights(work, folder):
 @pytest.mark.parametrize(
     ("folder_mode", "file_mode", "what_to_do"),
     [
-        (0o500, None, "that its folder exists and that you may write there"),
-        (0o700, 0o000, "see that it is a file"),
-        (0o700, 0o400, "see that you may write to the file and to its folder"),
+        (0o500, None, "that its folder exists and you may write there"),
+        (0o700, 0o000, "check that it is a file"),
+        (0o700, 0o400, "check that you may write to the file and to its folder"),
         (0o500, 0o400, "that you may write"),
         (0o500, 0o600, "that you may write"),
     ],
@@ -369,7 +372,7 @@ def test_a_database_that_stays_locked_is_told(tmp_path, monkeypatch, opened_befo
         store = CustomStoreSQLite(path)
     started = time.monotonic()
     said = told_by(lambda: store.save_token(user_token(9)), path)
-    assert "another program keeps writing to it: end that program, then try again" in said
+    assert "another program is holding a lock on it: stop that program, then try again" in said
     assert 0.2 <= time.monotonic() - started < 5
     other.close()
     store.save_token(user_token(9))
@@ -395,7 +398,7 @@ def test_no_write_goes_into_a_file_that_was_removed(tmp_path, replaced):
         lambda: store.delete_tokens(),
     )
     for call in calls:
-        assert "stop all programs that use it, then put it back" in told_by(call, path)
+        assert "stop all programs that use it, then restore it" in told_by(call, path)
     if replaced:
         assert stored_at(path) == ["access-1", "access-2"]
         shutil.rmtree(folder)

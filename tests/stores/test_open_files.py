@@ -146,7 +146,7 @@ def test_a_backup_put_back_as_the_error_says_is_whole(tmp_path):
     for number in range(2, 30):
         store.save_token(user_token(number))
     (tmp_path / "backup.db").rename(path)  # while the store is open: what people do in a hurry
-    with pytest.raises(SDKException, match="first delete the old -wal and -shm files"):
+    with pytest.raises(SDKException, match="delete the old -wal and -shm files"):
         store.save_token(user_token(30))
     with pytest.raises(SDKException, match="removed or replaced"):
         store.save_token(user_token(30))

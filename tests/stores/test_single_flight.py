@@ -163,7 +163,7 @@ def test_waiting_ends_with_an_error_that_says_why(store, zoho, tmp_path, monkeyp
     initialize(zoho, store, tmp_path)
     expire(store)
     monkeypatch.setattr(Lease, "acquire", lambda self: False)
-    with pytest.raises(SDKException, match=r"waited 0\.2 seconds while other workers"):
+    with pytest.raises(SDKException, match=r"gave up after 0\.2 seconds while other workers"):
         OAuthToken(id="1").get_token()
 
 
