@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+
+import kaizen_store
 
 PROGRAM = """\
 from kaizen_store import CustomStoreInMemory, CustomStoreList, CustomStoreSQLite, RowStore
@@ -41,3 +44,9 @@ def test_mypy_accepts_a_correct_program(tmp_path):
 )
 def test_mypy_finds_a_wrong_call(tmp_path, correct, wrong, error):
     assert f"[{error}]" in mypy(tmp_path, PROGRAM.replace(correct, wrong))
+
+
+def test_the_version_is_that_of_the_metadata():
+    assert kaizen_store.__version__ == version("kaizen_store")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = kaizen_store.nothing
