@@ -44,12 +44,12 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
 		--nbval-sanitize-with=tests/nbval_sanitize.cfg tests $(wildcard notebooks)
 
-# What takes long: JupyterLab, SIGKILL, the lessons, benchmarks, forms that run the contract or start
-# programs, many random calls, threads and processes.
+# What takes long: JupyterLab, SIGKILL, the lessons, benchmarks, crowds of threads and processes, and
+# forms that run the contract or start programs.
 SLOW_TESTS := $(addprefix tests/,browser crash notebooks scripts \
-	notebook/test_check_form.py notebook/test_errors.py notebook/test_project.py \
-	stores/test_forks.py stores/test_interrupts.py stores/test_model.py \
-	stores/test_open_files.py stores/test_sharing.py)
+	notebook/test_check_form.py notebook/test_errors.py notebook/test_own_store.py \
+	notebook/test_project.py stores/test_forks.py stores/test_interrupts.py \
+	stores/test_model.py stores/test_open_files.py stores/test_sharing.py)
 test-fast: $(VENV)/dev-installed
 	@echo "Left out: ruff, mypy, the outputs of the lessons, tests that are marked slow (such as the"
 	@echo "contract on faulty stores), tests of the contract's command and of its pytest classes,"

@@ -1,8 +1,8 @@
-"""SQLite connections for many threads, processes, forks and signal handlers, and their errors.
+"""Connections to an SQLite file for many threads, processes, forks and signal handlers.
 
-A call takes an idle connection or opens one, then puts it back or closes it. File databases use no
-thread locks, so none can be left locked. No connection belongs to a thread, so none stays open when
-a thread ends. A database in memory has one connection, protected by a lock.
+A call takes an idle connection or opens one, then puts it back or closes it. There are no thread
+locks, so none can be left locked. No connection belongs to a thread, so none stays open when
+a thread ends.
 
 Part of Kaizen Store 0.2.0 (https://github.com/kaizen-store/kaizen-store), Apache-2.0.
 """
@@ -40,22 +40,6 @@ wait for each other come to their turn in about the same time."""
 MAX_IDLE = 5
 """How many idle connections a store keeps open."""
 
-ERROR_HINTS = {
-    "locked": "another program is holding a lock on it: stop that program, then try again",
-    "too many open files": "too many open files: close some, or raise the limit (ulimit -n)",
-    "unable to open": "check that it is a file, that its folder exists and you may write there",
-    "readonly": "check that you may write to the file and to its folder",
-    "not a database": "the file is not an SQLite database and was left unchanged: use another path",
-    "full": "the disk is full and nothing from this call was saved: free some space and try again",
-    "disk I/O": "the disk may be full or failing: free some space or repair it, then try again",
-    "malformed": "the file is damaged: keep a copy of it, and use another path or a backup",
-    "removed or replaced": "stop all programs that use it, then restore it; before you put "
-    "another file in its place, such as a backup, delete the old -wal and -shm files next to it, "
-    "because they would corrupt the new database",
-    "no such column": "its table oauthtoken was created by another program: use another path",
-}
-"""What to do about an error, by a part of its text; the first that fits counts."""
-
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
 """The bytes of a database file that its readers lock (SQLite's file format, section 1.4)."""
 
@@ -72,9 +56,7 @@ _logger = logging.getLogger("kaizen_store")
 _thread = _Thread()
 _users: list[int] = []  # the threads that use a connection to a file now
 _forking: list[int] = []  # the threads that are about to fork
-_held_locks: list[Any] = []
 _file_databases: weakref.WeakSet[FileDatabase] = weakref.WeakSet()
-_memory_databases: weakref.WeakSet[MemoryDatabase] = weakref.WeakSet()
 
 
 class Connection(sqlite3.Connection):
@@ -227,8 +209,8 @@ class FileDatabase:
         :param path: the new file; only its owner may read it.
         :raises FileExistsError: if the file already exists.
         """
-        _create_private_file(path)
-        with contextlib.closing(_connect(path)) as target:
+        create_private_file(path)
+        with contextlib.closing(connect(path)) as target:
             self._use(Connection.backup, target)
 
     def close(self) -> None:
@@ -252,9 +234,9 @@ class FileDatabase:
             raise ValueError("this store is closed: create a new one")
         if self._file is None:
             with contextlib.suppress(FileExistsError):
-                _create_private_file(os.path.realpath(self.path))
+                create_private_file(os.path.realpath(self.path))
         self._check_file()
-        connection = _connect(self.path)
+        connection = connect(self.path)
         try:
             self._connections.add(connection)
             # FULL: COMMIT returns when the disk has it (rule durable-saves).
@@ -315,102 +297,15 @@ class FileDatabase:
         return self._open()
 
 
-class MemoryDatabase:
-    """A database in memory: one connection, at which the threads of a process take turns.
-
-    A process that forks gives its child a copy.
-
-    :param set_up: creates the tables; called with the connection.
-    """
-
-    path = ":memory:"
-
-    def __init__(self, set_up: Callable[[sqlite3.Connection], None]) -> None:
-        self._connection = _connect(self.path)
-        self._connection.process = None
-        self._transaction: Transaction | None = None
-        self._closed = False
-        self._locks: dict[int, Any] = {}
-        set_up(self._connection)
-        _memory_databases.add(self)
-
-    def lock(self) -> Any:
-        """Return the lock of this process: in a child, nobody would release its parent's."""
-        return self._locks.setdefault(os.getpid(), threading.RLock())
-
-    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Execute a statement outside a transaction; see :class:`FileDatabase`."""
-        with self._locks.get(os.getpid()) or self.lock():
-            if self._closed or self._transaction is not None:
-                self._end_interrupted_transaction()
-            return self._connection.execute(statement, values).fetchall()
-
-    def transaction(self, work: Callable[[Transaction], Result]) -> Result:
-        """Call a function inside a transaction; see :class:`FileDatabase`."""
-        with self.lock():
-            while True:
-                self._end_interrupted_transaction()
-                transaction = self._transaction = Transaction(self._connection, self.path)
-                try:
-                    transaction.execute("BEGIN")
-                    result = work(transaction)
-                    transaction.execute("COMMIT")
-                    self._transaction = None
-                    return result
-                except BaseException as error:
-                    lost = transaction.connection is None
-                    if not lost and not self._closed:
-                        self._end_interrupted_transaction()
-                    if not (lost and isinstance(error, (TransactionLostError, sqlite3.Error))):
-                        raise
-
-    def _end_interrupted_transaction(self) -> None:
-        if self._closed:
-            raise ValueError("this store is closed: create a new one")
-        if self._transaction is not None:
-            self._transaction.connection = None
-            self._transaction = None
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-    def backup(self, path: str) -> None:
-        """Copy the database to a new file; see :class:`FileDatabase`."""
-        _create_private_file(path)
-        with self.lock(), contextlib.closing(_connect(path)) as target:
-            self._end_interrupted_transaction()
-            self._connection.backup(target)
-
-    def close(self) -> None:
-        """Close the connection; all tokens are gone."""
-        with self.lock():
-            self._closed = True
-            self._connection.close()
-
-
-def error_hint(error: BaseException) -> str:
-    """Return what to do about an error of a database, or an empty string.
-
-    :param error: the error.
-    """
-    if not isinstance(error, (sqlite3.Error, OSError)):
-        return ""
-    text = "unable to open" if isinstance(error, OSError) else str(error)
-    if "unable to open" in text:
-        # SQLite does not say why. The database itself must not be opened to find out: closing it
-        # would end the locks that this process has on it.
-        # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
-        try:
-            os.close(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            text = "too many open files"
-    return next((hint for part, hint in ERROR_HINTS.items() if part in text), "")
-
-
 def _is_busy(error: sqlite3.OperationalError) -> bool:
     return "locked" in str(error)
 
 
-def _connect(path: str) -> Connection:
+def connect(path: str) -> Connection:
+    """Open a database.
+
+    :param path: the file, or ":memory:".
+    """
     # Transactions are begun by hand: isolation_level=None. This module waits, not SQLite, so that
     # other threads, greenlets and signal handlers can run meanwhile: timeout=0.
     connection = sqlite3.connect(
@@ -435,14 +330,14 @@ def _end_interrupted_transactions(path: str | None = None) -> None:
             connection.execute("ROLLBACK")  # not closed: the code may be inside a call of it
 
 
-def _create_private_file(path: str) -> None:
+def create_private_file(path: str) -> None:
     """Create an empty file that only its owner may read and write (rule ``private-files``).
 
     :raises FileExistsError: if the file already exists.
     """
     if sys.platform == "linux":
         # It is not opened, because closing it would end the locks that another thread of this
-        # process may have on it already; see error_hint.
+        # process may have on it already; see sqlite_errors.
         os.mknod(path, stat.S_IFREG | 0o600)
     else:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -489,20 +384,9 @@ def _before_fork() -> None:
     if not others:
         for file_database in list(_file_databases):
             file_database.close_all()
-    for database in list(_memory_databases):
-        lock = database.lock()
-        lock.acquire()
-        _held_locks.append(lock)
-
-
-def _after_fork_in_parent() -> None:
-    while _held_locks:
-        _held_locks.pop().release()
-    _forking.remove(threading.get_ident())
 
 
 def _after_fork_in_child() -> None:
-    _held_locks.clear()
     _forking.clear()
     _users[:] = [user for user in _users.copy() if user == threading.get_ident()]
 
@@ -510,6 +394,6 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
+        after_in_parent=lambda: _forking.remove(threading.get_ident()),
         after_in_child=_after_fork_in_child,
     )

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import sqlite_connection
+from . import sqlite_connection, sqlite_errors, sqlite_memory
 from .row_store import RowStore
 from .token_row import COLUMNS, KEY_COLUMNS, Row, numeric_id, row_from_values
 
@@ -66,7 +66,7 @@ class CustomStoreSQLite(RowStore):
     def _open(self) -> None:
         self._database: Any
         if str(self.path) == ":memory:":
-            self._database = sqlite_connection.MemoryDatabase(_create_tables)
+            self._database = sqlite_memory.MemoryDatabase(_create_tables)
         else:
             self.path = self.path.expanduser().absolute()
             self._database = sqlite_connection.FileDatabase(self.path, _create_tables)
@@ -78,7 +78,7 @@ class CustomStoreSQLite(RowStore):
 
     def error_hint(self, error: Exception) -> str:
         """Return what to do about an error of SQLite, or an empty string."""
-        return sqlite_connection.error_hint(error)
+        return sqlite_errors.error_hint(error)
 
     # Find
 
