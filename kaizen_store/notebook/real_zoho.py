@@ -95,7 +95,8 @@ class _Recorder(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if (request := getattr(record, "token_request", None)) is not None:
             for account in list(self._accounts):
-                account.exchanges.append(_exchange(request, record.created))
+                if account.environment.accounts_url == request["url"]:
+                    account.exchanges.append(_exchange(request, record.created))
         if self._level is None or self._logger.level != logging.INFO or not self._logger.parent:
             return True
         return record.levelno >= (self._level or self._logger.parent.getEffectiveLevel())

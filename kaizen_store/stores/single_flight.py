@@ -101,7 +101,7 @@ class SharedRequest:
     def __call__(self, *arguments: Any) -> OAuthToken:
         """Request an access token, or wait for the worker that does.
 
-        :param arguments: what the SDK passes; it differs between its versions.
+        :param arguments: what the SDK passes; it differs by version, and ends with the URL.
         :returns: the token, with a valid access token.
         :raises SDKException: what the request raises; or code ``TOKEN_STORE``, after
             ``MAX_WAIT_S`` seconds of waiting.
@@ -115,7 +115,7 @@ class SharedRequest:
         lease = Lease(self._store, self._lease_name(query))
         try:
             if not self._used_shared_result(lease, query):
-                self._request(request, query)
+                self._request(request, query, url=str(arguments[-1]))
         finally:
             with contextlib.suppress(SDKException):  # it is logged, and the lease expires
                 lease.release()
@@ -158,7 +158,7 @@ class SharedRequest:
         self._token.set_api_domain(row["api_domain"] or self._token.get_api_domain())
         return True
 
-    def _request(self, request: Callable[[], Any], query: token_row.Row) -> None:
+    def _request(self, request: Callable[[], Any], query: token_row.Row, url: str) -> None:
         token, id, received = self._token, self._token.get_id(), None
         try:
             request()
@@ -171,12 +171,13 @@ class SharedRequest:
             token.set_id(id)
             column = METHODS[self._method]
             details = {
+                "url": url,
                 "token_kind": column.replace("_", " "),
                 "sent": _fingerprint(query[column]),
                 "received": _fingerprint(received),
             }
             _logger.info(
-                "requested an access token with %(token_kind)s %(sent)s, received %(received)s",
+                "requested an access token at %(url)s with %(token_kind)s %(sent)s: %(received)s",
                 details,
                 extra={"token_request": details},
             )

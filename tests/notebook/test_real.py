@@ -17,6 +17,7 @@ from kaizen_store.notebook import (
     fingerprint,
 )
 from kaizen_store.notebook.explanations import InputError
+from kaizen_store.practice import PracticeZoho
 
 SECRET_FIELDS = ("client_secret", "grant_token", "access_token", "refresh_token")
 LESSONS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -99,11 +100,21 @@ def test_a_cell_that_runs_again_adds_no_second_recorder(account, store_logger):
     for _ in range(3):
         own = RealZoho(account.environment)
     assert len(store_logger.filters) == 1
-    store_logger.info("…", extra={"token_request": REQUEST})
+    store_logger.info("…", extra=request_to(account.environment))
     assert len(own.exchanges) == 1
 
 
-REQUEST = {"token_kind": "refresh token", "sent": "#aaaaaa", "received": "#bbbbbb"}
+def request_to(environment):
+    """What a store logs of a token request."""
+    details = {"token_kind": "refresh token", "sent": "#aaaaaa", "received": "#bbbbbb"}
+    return {"token_request": details | {"url": environment.accounts_url}}
+
+
+def test_a_request_to_another_server_is_not_recorded(account, store_logger):
+    own = RealZoho(account.environment)
+    with PracticeZoho(seed=2) as other:
+        store_logger.info("…", extra=request_to(other.environment))
+    assert own.exchanges == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +138,7 @@ def test_the_log_looks_the_same_as_before(
             own = RealZoho(account.environment)
         handler.setStream(io.StringIO())
         for level in ("debug", "info", "warning"):
-            getattr(store_logger, level)(level, extra={"token_request": REQUEST})
+            getattr(store_logger, level)(level, extra=request_to(account.environment))
         assert handler.stream.getvalue().split() == shown, f"recorded: {recorded}"
     assert len(own.exchanges) >= 2, "info and warning"
 
@@ -135,7 +146,7 @@ def test_the_log_looks_the_same_as_before(
 def test_a_level_that_is_set_later_counts(account, store_logger, caplog):
     own = RealZoho(account.environment)
     caplog.set_level(logging.DEBUG, "kaizen_store")
-    store_logger.debug("details", extra={"token_request": REQUEST})
+    store_logger.debug("details", extra=request_to(account.environment))
     assert caplog.messages == ["details"] and len(own.exchanges) == 1
 
 
